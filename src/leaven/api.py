@@ -1,0 +1,226 @@
+"""The verbs. The command line, and later the service, call these and nothing below them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from leaven.core.progress import Progress
+from leaven.core.recipe import Recipe
+from leaven.data.dataset import Dataset
+from leaven.evaluate.run import Run
+
+__all__ = ["check", "compare", "encoders", "fit", "methods", "predict", "report"]
+
+Listener = Callable[[Progress], None]
+
+
+def check(
+    data: Any,
+    *,
+    label: str | bool | None = None,
+    modality: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    labels: str | None = None,
+    progress: Listener | None = None,
+) -> dict[str, Any]:
+    """What the data is, what is wrong with it, and whether unlabelled records can help.
+
+    `data` is a path or whatever `fit` takes. Returns `dataset`, `findings` and `advice`.
+    """
+    from leaven.data.checks import check as find
+    from leaven.data.modality import MODALITIES
+    from leaven.evaluate.story import dataset_story
+    from leaven.learn.assumptions import advise
+
+    tell = progress or (lambda _: None)
+    tell(Progress("reading the records"))
+    dataset = _dataset(
+        data, label=label, modality=modality, id=id, group=group, time=time, labels=labels
+    )
+    spec = MODALITIES[dataset.modality].describe(dataset)
+    tell(Progress("decoding the records"))
+    arrays, rejected = MODALITIES[dataset.modality].decode(dataset, spec)
+    if rejected:
+        bad = np.array([position for position, _, _ in rejected])
+        arrays = arrays.take(np.setdiff1d(np.arange(len(dataset)), bad))
+        dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
+    tell(Progress("checking the data"))
+    findings = [*dataset.findings, *find(dataset, arrays)]
+    told = dataset_story(dataset, findings)
+    advice = asdict(advise(dataset, arrays, spec))
+    return {"dataset": told, "findings": told["findings"], "advice": advice}
+
+
+def fit(
+    data: Any,
+    *,
+    label: str | None = None,
+    modality: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    labels: str | None = None,
+    method: str | None = None,
+    encoder: str | None = None,
+    budget: str | None = None,
+    seed: int | None = None,
+    recipe: str | Path | Recipe | None = None,
+    out: str | Path = "runs",
+    fresh: bool = False,
+    progress: Listener | None = None,
+) -> Run:
+    """Train with and without the unlabelled records, judge both, keep the better one.
+
+    Parameters
+    ----------
+    data : a path (see `Dataset.read`), a Dataset, or a data frame.
+    label, modality, id, group, time, labels : how to read a path or a frame.
+    method, encoder, budget, seed : override the recipe's; `method` defaults to `auto`.
+    recipe : a Recipe or the path of its TOML file.
+    out : the folder in which the run's folder is made; its name follows from data and recipe,
+        so the same call goes on with a run that was cut off, and returns one that is done.
+    fresh : begin anew even so.
+    progress : is called with each Progress.
+
+    Returns the Run. Raises LeavenError for data or settings that cannot be used.
+    """
+    from leaven.core.errors import DataError
+    from leaven.evaluate.made import make_run
+
+    dataset = _dataset(
+        data, label=label, modality=modality, id=id, group=group, time=time, labels=labels
+    )
+    if not len(dataset.labelled):
+        raise DataError(
+            f"'{dataset.name}' has no labelled record. Label at least two of each class."
+        )
+    if len(dataset.classes) < 2:
+        raise DataError(
+            f"'{dataset.name}' has labels of one class only ({dataset.classes[0]!r}). "
+            "Label some records of another class."
+        )
+    base = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe) if recipe else Recipe()
+    asked = {"method": method, "encoder": encoder, "budget": budget, "seed": seed}
+    values = base.model_dump() | {k: v for k, v in asked.items() if v is not None}
+    whole = Recipe.build(values)
+    command = _command(dataset, label, modality, id, group, time, labels, whole, out)
+    return make_run(dataset, whole, Path(out), command, fresh, progress or (lambda _: None))
+
+
+def predict(
+    run: Run | str | Path,
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    progress: Listener | None = None,
+) -> pa.Table:
+    """Score new records: `id`, `prediction`, `confidence` and one `p_<class>` a class.
+
+    Written to `out` as CSV, Parquet or JSON Lines by its ending. Records that cannot be read are
+    listed in `<out>.quarantine.parquet`, and have no row in the result.
+    """
+    from leaven.evaluate.tables import predictions_table, write_quarantine, write_table
+
+    (progress or (lambda _: None))(Progress("scoring the records"))
+    opened = run if isinstance(run, Run) else Run.load(run)
+    if out is not None:
+        write_table(None, Path(out))
+    dataset, probabilities = opened.predictor.predict(opened.dataset(data))
+    table = predictions_table(dataset.ids, probabilities, opened.classes)
+    if out is not None:
+        write_table(table, Path(out))
+        write_quarantine(dataset, Path(out))
+    return table
+
+
+def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
+    """Several runs side by side, and paired where they were judged on the same records."""
+    from leaven.evaluate.side_by_side import side_by_side
+
+    return side_by_side([run if isinstance(run, Run) else Run.load(run) for run in runs])
+
+
+def methods() -> list[dict[str, Any]]:
+    """All registered methods: name, family, summary, paper, whether they read unlabelled ones."""
+    from leaven.learn.method import METHODS
+
+    return [
+        {
+            "name": name,
+            "family": method.family,
+            "summary": method.summary,
+            "paper": method.paper,
+            "unlabelled": method.unlabelled,
+            "baseline": method.baseline,
+            "row": method.row,
+        }
+        for name, method in METHODS.items()
+    ]
+
+
+def encoders() -> list[dict[str, Any]]:
+    """All encoders of Leaven's own: name, modality, summary."""
+    from leaven.learn.encoder import ENCODERS
+
+    return [
+        {"name": name, "modality": encoder.modality, "summary": encoder.summary}
+        for name, encoder in ENCODERS.items()
+    ]
+
+
+def report(run: Run | str | Path, *, out: str | Path | None = None) -> Path:
+    """Write a run's report anew; returns where."""
+    return (run if isinstance(run, Run) else Run.load(run)).report(out)
+
+
+def _dataset(data: Any, **how: Any) -> Dataset:
+    """A Dataset as it is, a path read, anything else as a data frame."""
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str | Path) or (
+        isinstance(data, list) and all(isinstance(d, str | Path) for d in data)
+    ):
+        return Dataset.read(data, **how)
+    how.pop("labels")
+    return Dataset.from_frame(data, **how)
+
+
+def _command(
+    dataset: Dataset,
+    label: str | None,
+    modality: str | None,
+    id: str | None,
+    group: str | None,
+    time: str | None,
+    labels: str | None,
+    recipe: Recipe,
+    out: str | Path,
+) -> str:
+    """The command line that makes the same run."""
+    said = {
+        "label": label,
+        "modality": modality,
+        "id": id,
+        "group": group,
+        "time": time,
+        "labels": labels,
+        "method": recipe.method,
+        "encoder": recipe.encoder,
+        "budget": recipe.budget,
+        "seed": recipe.seed,
+        "out": out,
+    }
+    parts = ["leaven", "fit", dataset.source or "DATA"]
+    for name, value in said.items():
+        if value not in (None, ""):
+            parts += [f"--{name}", str(value)]
+    return shlex.join(parts)

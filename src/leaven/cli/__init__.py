@@ -1,0 +1,7 @@
+"""The verbs on the command line: each command is one call on `leaven.api`, and its picture."""
+
+from __future__ import annotations
+
+from leaven.cli.app import app, main
+
+__all__ = ["app", "main"]

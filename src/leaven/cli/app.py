@@ -1,0 +1,340 @@
+"""The commands. Only typer is imported here; each command loads the rest when it runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from leaven import __version__
+from leaven.core.errors import LeavenError
+
+__all__ = ["EXIT_BAD_INPUT", "EXIT_INTERRUPTED", "EXIT_NOT_MET", "app", "main"]
+
+EXIT_NOT_MET = 1
+EXIT_BAD_INPUT = 2
+EXIT_INTERRUPTED = 130
+
+
+class Face(TyperGroup):
+    """The command line as a whole: every failure ends here, as one block and an exit code."""
+
+    def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> NoReturn:
+        """Run a command and exit: 0 done, 1 not as asked, 2 wrong use or input, 130 Ctrl-C."""
+        words = list(sys.argv[1:] if args is None else args)
+        kwargs.update(standalone_mode=False, prog_name="leaven")
+        as_json = "--json" in words
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a terminal that lacks a sign shows another
+                stream.reconfigure(errors="replace")
+        try:
+            code = super().main(words, *rest, **kwargs)
+        except LeavenError as error:
+            code = _fail(type(error).__name__, str(error), as_json)
+        except OSError as error:
+            said = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            code = _fail(type(error).__name__, said, as_json)
+        except typer.TyperException as error:
+            context = getattr(error, "ctx", None)
+            command = context.command_path if context else "leaven"
+            message = f"{error.format_message()}\nTry '{command} --help'."
+            code = _fail("UsageError", message, as_json)
+        if code == EXIT_INTERRUPTED:
+            again = " The same command continues where it stopped." if "fit" in words[:1] else ""
+            _fail("Interrupted", f"Interrupted.{again}", as_json, head="")
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command that the words name; a reader such as `head` may leave early."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # What is still buffered must go somewhere when Python closes its streams.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit from None
+
+
+app = typer.Typer(
+    name="leaven",
+    cls=Face,
+    help="Accurate models from few labels and much unlabelled data.",
+    epilog="Exit codes: 0 done, 1 what was asked to hold does not, 2 wrong use or input.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+class Requirement(StrEnum):
+    """What `fit --require` can ask for."""
+
+    better = "better"
+
+
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A table, a folder of files, or a URL of one.")
+]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder.")]
+Label = Annotated[str | None, typer.Option(help="The column that holds the labels.")]
+Modality = Annotated[
+    str | None, typer.Option(help="What a record is: image, text, tabular … Found if not given.")
+]
+Id = Annotated[str | None, typer.Option(help="The column that names the records.")]
+Group = Annotated[
+    str | None, typer.Option(help="The column whose equal values must not be torn apart.")
+]
+Time = Annotated[str | None, typer.Option(help="The column that orders the records in time.")]
+Labels = Annotated[
+    str | None, typer.Option(metavar="FILE", help="A table of labels for a flat folder of files.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+
+
+@app.callback(invoke_without_command=True)
+def leaven(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Print the version, or the help where no command is given."""
+    if version:
+        typer.echo(f"leaven {__version__}")
+    elif context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(EXIT_BAD_INPUT)
+
+
+@app.command()
+def check(
+    data: Data,
+    label: Label = None,
+    modality: Modality = None,
+    id: Id = None,
+    group: Group = None,
+    time: Time = None,
+    labels: Labels = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit with 1 where there is a warning or an error.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """What the data is, what is wrong with it, and whether unlabelled data may help."""
+    from leaven.cli.progress import progress_line
+    from leaven.cli.show import show_check
+
+    with progress_line(quiet=as_json) as listener:
+        from leaven import api
+
+        report = api.check(
+            data,
+            label=label,
+            modality=modality,
+            id=id,
+            group=group,
+            time=time,
+            labels=labels,
+            progress=listener,
+        )
+    _print_json(report) if as_json else show_check(report)
+    if strict and any(f["severity"] in ("warning", "error") for f in report["findings"]):
+        raise typer.Exit(EXIT_NOT_MET)
+
+
+@app.command()
+def fit(
+    data: Data,
+    label: Label = None,
+    modality: Modality = None,
+    method: Annotated[str, typer.Option(help="A name that `leaven methods` lists.")] = "auto",
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER", help="A name that `leaven encoders` lists, or a folder."
+        ),
+    ] = None,
+    budget: Annotated[str, typer.Option(help="5m, 300s, 1h, or 400steps for each fit.")] = "5m",
+    seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where runs are kept.")] = "runs",
+    holdout: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Labelled records to measure on, never to train on."),
+    ] = None,
+    id: Id = None,
+    group: Group = None,
+    time: Time = None,
+    labels: Labels = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="FILE.toml", help="A recipe to follow.")
+    ] = None,
+    require: Annotated[
+        Requirement | None, typer.Option(help="Exit with 1 unless the verdict is this.")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Start anew where a cut-off run could be continued.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Train a model and say whether the unlabelled data helped."""
+    from leaven.cli.progress import progress_line
+    from leaven.cli.show import show_fit
+
+    with progress_line(quiet=as_json) as listener:
+        from leaven import api
+
+        run = api.fit(
+            data,
+            label=label,
+            modality=modality,
+            id=id,
+            group=group,
+            time=time,
+            labels=labels,
+            method=method,
+            encoder=encoder,
+            budget=budget,
+            seed=seed,
+            out=out,
+            holdout=holdout,
+            recipe=recipe,
+            fresh=fresh,
+            progress=listener,
+        )
+    story = run.story
+    if as_json:
+        _print_json(
+            {key: story[key] for key in ("run", "dataset", "metrics", "baseline", "verdict")}
+        )
+    else:
+        show_fit(story, run.folder / "report.html")
+    outcome = story["verdict"]["outcome"]
+    if require is not None and outcome != require:
+        typer.echo(f"Required: {require}. The verdict is: {outcome}.", err=True)
+        raise typer.Exit(EXIT_NOT_MET)
+
+
+@app.command()
+def predict(
+    run: RunFolder,
+    data: Data,
+    out: Annotated[
+        str, typer.Option(metavar="FILE", help="Where to write; ends in .csv, .parquet or .jsonl.")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Predict each record's class, with calibrated probabilities."""
+    from leaven.cli.progress import progress_line
+    from leaven.cli.show import show_predictions
+
+    with progress_line(quiet=as_json) as listener:
+        from leaven import api
+
+        table = api.predict(run, data, out=out, progress=listener)
+        confidences = table["confidence"].to_numpy()
+        counts = table["prediction"].value_counts().to_pylist()
+    summary = {
+        "run": run,
+        "data": data,
+        "out": out,
+        "records": table.num_rows,
+        "mean_confidence": float(confidences.mean()) if len(confidences) else None,
+        "predictions": {pair["values"]: pair["counts"] for pair in counts},
+    }
+    _print_json(summary) if as_json else show_predictions(summary)
+
+
+@app.command()
+def compare(
+    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="Two folders or more.")],
+    as_json: Json = False,
+) -> None:
+    """Set runs side by side and test their differences."""
+    if len(runs) < 2:
+        raise typer.BadParameter("give at least two runs to compare.", param_hint="RUN RUN…")
+    from leaven.cli.progress import progress_line
+    from leaven.cli.show import show_comparison
+
+    with progress_line(quiet=True):
+        from leaven import api
+
+        comparison = api.compare(runs)
+    _print_json(comparison) if as_json else show_comparison(comparison)
+
+
+@app.command()
+def methods(
+    table: Annotated[
+        bool, typer.Option("--table", help="The methods that are rows of choices, as one table.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """List the methods, with their papers."""
+    from leaven.cli.progress import progress_line
+    from leaven.cli.show import show_methods, show_table_of_methods
+
+    with progress_line(quiet=True):
+        from leaven import api
+
+        known = api.methods()
+    if as_json:
+        _print_json({"methods": known})
+    elif table:
+        show_table_of_methods(known)
+    else:
+        show_methods(known)
+
+
+@app.command()
+def encoders(as_json: Json = False) -> None:
+    """List the encoders that turn records into features."""
+    from leaven.cli.progress import progress_line
+    from leaven.cli.show import show_encoders
+
+    with progress_line(quiet=True):
+        from leaven import api
+
+        known = api.encoders()
+    _print_json({"encoders": known}) if as_json else show_encoders(known)
+
+
+@app.command()
+def report(
+    run: RunFolder,
+    out: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Where to write; the run's folder if not.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's report again."""
+    from leaven.cli.progress import progress_line
+
+    with progress_line(quiet=True):
+        from leaven import api
+
+        page = api.report(run, out=out)
+    _print_json({"run": run, "report": str(page)}) if as_json else typer.echo(str(page))
+
+
+def main() -> None:
+    """The command `leaven`."""
+    app()
+
+
+def _print_json(result: object) -> None:
+    from leaven.cli.show import as_json
+
+    typer.echo(as_json(result))
+
+
+def _fail(kind: str, message: str, as_json: bool, head: str = "Error: ") -> int:
+    """Say on stderr what went wrong, and on stdout too where JSON was asked for."""
+    if as_json:
+        _print_json({"error": {"type": kind, "message": message}})
+    from leaven.cli.words import plain
+
+    typer.secho(head, err=True, nl=False, bold=True, fg="red")
+    typer.echo("\n".join(plain(line) for line in message.splitlines()), err=True)
+    return EXIT_BAD_INPUT

@@ -1,0 +1,235 @@
+"""Results as a person reads them in a terminal: the finding first, then figures, then advice."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from leaven.cli.progress import ACCENT
+from leaven.cli.words import count, duration, interval, plain, points, share
+
+__all__ = [
+    "as_json",
+    "show_check",
+    "show_comparison",
+    "show_encoders",
+    "show_fit",
+    "show_methods",
+    "show_predictions",
+    "show_table_of_methods",
+]
+
+Item = Mapping[str, Any]
+
+BASELINE = "grey58"
+_SEVERITIES = {
+    "error": ("✗ error", "bold red"),
+    "warning": ("! warning", "yellow"),
+    "info": ("· info", "dim"),
+}
+#: Figures that are no shares; the others are said in per cent.
+_PLAIN_FIGURES = frozenset({"adaptive_ece", "auroc", "brier", "ece", "log_loss"})
+_MANY = 12
+
+
+def as_json(result: object) -> str:
+    """One JSON document; what JSON cannot hold becomes null (NaN) or text (paths).
+
+    >>> as_json({"value": float("nan"), "folder": Path("runs")})
+    '{\\n  "value": null,\\n  "folder": "runs"\\n}'
+    """
+    return json.dumps(_jsonable(result), indent=2, ensure_ascii=False, allow_nan=False)
+
+
+def show_check(report: Item) -> None:
+    """What the data is, what is wrong with it, and whether unlabelled data may help."""
+    data, advice = report["dataset"], report.get("advice") or {}
+    findings: Sequence[Item] = report.get("findings") or ()
+    console = _console()
+    _say(
+        console,
+        f"{plain(data['name'])}: {count(data['records'])} records ({plain(data['modality'])}), "
+        f"{count(data['labelled'])} labelled in {count(len(data['classes']))} classes, "
+        f"{count(data['unlabelled'])} unlabelled.",
+        "bold",
+    )
+    if data.get("quarantined"):
+        reasons = "; ".join(
+            f"{plain(reason)} {count(n)}"
+            for reason, n in (data.get("quarantine_reasons") or {}).items()
+        )
+        _say(console, f"{count(data['quarantined'])} records are quarantined: {reasons}.", "yellow")
+    _say(console, _class_line(data.get("class_counts") or {}))
+    if findings:
+        table = _table("", "finding", "count", "examples", "what to do")
+        for finding in findings:
+            word, style = _SEVERITIES.get(finding["severity"], (finding["severity"], ""))
+            table.add_row(
+                word,
+                plain(finding["message"]),
+                count(finding.get("count") or 0),
+                ", ".join(plain(example) for example in (finding.get("examples") or ())[:3]),
+                plain(finding.get("advice")),
+                style=style,
+            )
+        console.print(table)
+    else:
+        _say(console, "The checks found nothing wrong.")
+    if advice:
+        _say(console, f"Advice: {plain(advice.get('choice'))}", f"bold {ACCENT}")
+        _list(console, advice.get("reasons") or ())
+
+
+def show_fit(story: Item, report: Path) -> None:
+    """The verdict, the figures beside the baseline's, and what to do next."""
+    run, verdict, baseline = story["run"], story["verdict"], story["baseline"]
+    console = _console()
+    better = verdict["outcome"] == "better"
+    _say(console, plain(verdict["sentence"]), f"bold {ACCENT}" if better else "bold")
+    kept, method = verdict["kept"], verdict.get("method") or verdict["kept"]
+    heads = (method, f"{baseline['method']} (baseline)")
+    marks = (" · kept" if name == kept else "" for name in (method, baseline["method"]))
+    table = _table("", *(plain(head) + mark for head, mark in zip(heads, marks, strict=True)))
+    table.columns[1].style, table.columns[2].style = ACCENT, BASELINE
+    others = baseline.get("metrics") or {}
+    # What ships is the baseline where it was kept; the column beside it is still the method's.
+    for name, estimate in (story.get("method_metrics") or story.get("metrics") or {}).items():
+        if isinstance(estimate, Mapping) and "value" in estimate:
+            in_shares = name not in _PLAIN_FIGURES
+            table.add_row(
+                plain(name).replace("_", " "),
+                interval(estimate, shares=in_shares),
+                interval(others.get(name) or {}, shares=in_shares),
+            )
+    if table.row_count:
+        console.print(table)
+    _list(console, story.get("next") or ())
+    _say(console, f"Run     {plain(run['folder'])}  ({duration(run.get('seconds') or 0)})")
+    _say(console, f"Report  {plain(report)}")
+
+
+def show_predictions(summary: Item) -> None:
+    """How many records were predicted as what, and where that was written."""
+    console = _console()
+    _say(
+        console,
+        f"{count(summary['records'])} predictions written to {plain(summary['out'])}; "
+        f"mean confidence {share(summary['mean_confidence'])}.",
+        "bold",
+    )
+    _say(console, _class_line(summary["predictions"]))
+
+
+def show_comparison(comparison: Item) -> None:
+    """Runs side by side, then each pair's difference in words."""
+    console = _console()
+    table = _table("run", "method", "dataset", "accuracy", "baseline", "verdict", "took")
+    table.columns[3].style, table.columns[4].style = ACCENT, BASELINE
+    for row in comparison["rows"]:
+        verdict = row.get("verdict")
+        table.add_row(
+            plain(row["run"]),
+            plain(row["method"]),
+            plain(row["dataset"]),
+            interval(row.get("accuracy") or {}),
+            interval(row.get("baseline") or {}),
+            plain(verdict.get("outcome") if isinstance(verdict, Mapping) else verdict),
+            duration(row.get("seconds") or 0),
+        )
+    console.print(table)
+    for pair in comparison.get("pairs") or ():
+        gain = (pair.get("difference") or {}).get("value")
+        said = pair.get("sentence") or ("" if gain is None else f"{points(gain)} points")
+        _say(console, f"{plain(pair['a'])} against {plain(pair['b'])}: {plain(said)}")
+    for warning in comparison.get("warnings") or ():
+        _say(console, f"! {plain(warning)}", "yellow")
+
+
+def show_methods(methods: Sequence[Item]) -> None:
+    """Every registered method with its paper."""
+    table = _table("method", "family", "reads unlabelled", "what it does", "paper")
+    table.columns[0].no_wrap = True
+    for method in methods:
+        table.add_row(
+            plain(method["name"]),
+            plain(method["family"]),
+            "yes" if method["unlabelled"] else "no",
+            plain(method["summary"]),
+            plain(method["paper"]),
+        )
+    _console().print(table)
+
+
+def show_table_of_methods(methods: Sequence[Item]) -> None:
+    """The methods that are rows of choices, as the table that they are."""
+    rows = {method["name"]: method["row"] for method in methods if method.get("row")}
+    choices = list(dict.fromkeys(choice for row in rows.values() for choice in row))
+    table = _table("method", *map(plain, choices))
+    for name, row in rows.items():
+        table.add_row(plain(name), *(plain(row.get(choice, "–")) for choice in choices))
+    _console().print(table)
+
+
+def show_encoders(encoders: Sequence[Item]) -> None:
+    """Every registered encoder."""
+    table = _table("encoder", "modality", "parameters", "what it is")
+    table.columns[0].no_wrap = True
+    for encoder in encoders:
+        size = encoder.get("parameters")
+        table.add_row(
+            plain(encoder["name"]),
+            plain(encoder["modality"]),
+            count(size) if isinstance(size, int) else plain(size or "–"),
+            plain(encoder["summary"]),
+        )
+    _console().print(table)
+
+
+def _console() -> Console:
+    """Stdout; wide enough for a table where it is no terminal, and never coloured there."""
+    width = None if sys.stdout.isatty() else 120
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
+def _say(console: Console, text: str, style: str = "") -> None:
+    # A terminal breaks a long line by itself, so that a path in it can be copied whole.
+    console.print(text, style=style, soft_wrap=True)
+
+
+def _list(console: Console, sentences: Sequence[str]) -> None:
+    for sentence in sentences:
+        _say(console, f"• {plain(sentence)}")
+
+
+def _table(*heads: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    return table
+
+
+def _class_line(counts: Mapping[str, int]) -> str:
+    """Class counts, the largest first; a long tail is only counted."""
+    ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    said = ", ".join(f"{plain(name)} {count(n)}" for name, n in ordered[:_MANY])
+    left = len(ordered) - _MANY
+    return f"By class: {said or 'none'}" + (f", and {count(left)} more." if left > 0 else ".")
+
+
+def _jsonable(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Path):
+        return str(value)
+    return value

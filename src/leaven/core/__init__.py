@@ -1,0 +1,1 @@
+"""Nouns, errors, registry and settings. Nothing here knows torch."""

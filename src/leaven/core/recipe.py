@@ -1,0 +1,110 @@
+"""What was asked of a fit, as typed configuration that round-trips through TOML."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from leaven.core.budget import Budget
+from leaven.core.errors import LeavenError, SettingError, UnknownNameError
+
+__all__ = ["Recipe", "Training"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Training(_Strict):
+    """How the loop steps. The defaults are for minutes on a processor, not days on a cluster.
+
+    `labelled_batch` records and `unlabelled_ratio` times as many unlabelled ones a step;
+    `rate` is AdamW's peak learning rate, reached after `warm_up` (a share of the steps) and
+    lowered along a cosine to zero; `average` is the decay of the averaged weights; `clip` the
+    largest gradient norm; `most_steps` ends a fit early when the budget would buy more.
+    """
+
+    labelled_batch: int = Field(32, ge=1, le=65536)
+    unlabelled_ratio: int = Field(4, ge=1, le=64)
+    rate: float = Field(2e-3, gt=0, le=10)
+    warm_up: float = Field(0.05, ge=0, le=0.9)
+    weight_decay: float = Field(0.02, ge=0, le=1)
+    average: float = Field(0.999, ge=0, lt=1)
+    clip: float = Field(1.0, gt=0)
+    precision: str = Field("auto", pattern="^(auto|32-true|bf16-mixed)$")
+    most_steps: int = Field(20_000, ge=1)
+
+
+class Recipe(_Strict):
+    """Method, encoder, seed, budget and training settings of one run.
+
+    >>> Recipe.from_toml(Recipe(method="fixmatch").to_toml()) == Recipe(method="fixmatch")
+    True
+    >>> Recipe.from_toml('methd = "fixmatch"')
+    Traceback (most recent call last):
+    leaven.core.errors.UnknownNameError: 'recipe key' must be one of: budget, encoder, \
+method, modality, seed, task, training. Got 'methd'. Did you mean 'method'?
+    """
+
+    task: str = "classification"
+    modality: str = ""
+    method: str = "auto"
+    encoder: str = ""
+    seed: int = Field(0, ge=0, lt=2**31)
+    budget: str = "5m"
+    training: Training = Training()
+
+    @field_validator("budget")
+    @classmethod
+    def _budget(cls, value: str) -> str:
+        return str(Budget.parse(value))
+
+    @classmethod
+    def build(cls, values: dict[str, Any]) -> Recipe:
+        """From plain values; SettingError or UnknownNameError says which one is wrong."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as invalid:
+            first = invalid.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            if first["type"] == "extra_forbidden":
+                owner = Training if len(first["loc"]) > 1 else cls
+                raise UnknownNameError(
+                    "recipe key", str(first["loc"][-1]), owner.model_fields
+                ) from None
+            if isinstance(cause := first.get("ctx", {}).get("error"), LeavenError):
+                raise cause from None
+            raise SettingError(place, first["msg"], first["input"]) from None
+
+    @classmethod
+    def from_toml(cls, text: str) -> Recipe:
+        """Parse what `to_toml` writes, or what a person wrote."""
+        try:
+            return cls.build(tomllib.loads(text))
+        except tomllib.TOMLDecodeError as broken:
+            raise SettingError("recipe", "valid TOML", str(broken)) from None
+
+    @classmethod
+    def read(cls, path: str | Path) -> Recipe:
+        """Read a recipe file."""
+        try:
+            return cls.from_toml(Path(path).read_text())
+        except OSError as missing:
+            raise SettingError("recipe", "a readable TOML file", str(path)) from missing
+
+    def to_toml(self) -> str:
+        """The whole recipe, defaults written out."""
+        values = self.model_dump()
+        training = values.pop("training")
+        lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
+        lines += ["", "[training]"] + [f"{key} = {_toml(value)}" for key, value in training.items()]
+        return "\n".join(lines) + "\n"
+
+
+def _toml(value: str | int | float) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return repr(value)

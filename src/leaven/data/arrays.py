@@ -1,0 +1,80 @@
+"""Records decoded once: named arrays of equal length, in memory or memory-mapped on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from leaven.core.errors import DataError
+
+__all__ = ["Arrays", "Batch"]
+
+#: What a view takes and gives, and what an encoder reads: named tensors of equal first size.
+Batch = dict[str, torch.Tensor]
+
+
+class Arrays:
+    """Named arrays whose first axis counts the records.
+
+    >>> arrays = Arrays({"numeric": np.zeros((5, 2), np.float32)})
+    >>> len(arrays), arrays.batch(np.array([0, 3]))["numeric"].shape
+    (5, torch.Size([2, 2]))
+    """
+
+    def __init__(self, named: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        sizes = {name: len(array) for name, array in named.items()}
+        if len(set(sizes.values())) != 1:
+            raise DataError(f"arrays of one set must have equal length. Got {sizes}.")
+        self._named = dict(named)
+        self._size = next(iter(sizes.values()))
+
+    def __len__(self) -> int:
+        """The number of records (not of arrays)."""
+        return self._size
+
+    def __getitem__(self, name: str) -> npt.NDArray[np.generic]:
+        return self._named[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names, in the order given."""
+        return tuple(self._named)
+
+    def batch(self, index: npt.NDArray[np.int64]) -> Batch:
+        """The records at `index` as tensors on the CPU, copied out of the map."""
+        return {
+            name: torch.from_numpy(np.ascontiguousarray(array[index]))
+            for name, array in self._named.items()
+        }
+
+    def take(self, index: npt.NDArray[np.int64]) -> Arrays:
+        """The records at `index`, in memory."""
+        return Arrays({name: array[index] for name, array in self._named.items()})
+
+    def save(self, folder: Path) -> None:
+        """Write one `.npy` an array; the index file comes last, so a cut-off write is no set."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, array in self._named.items():
+            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+        partial = folder / "arrays.json.part"
+        partial.write_text(json.dumps(sorted(self._named)))
+        os.replace(partial, folder / "arrays.json")
+
+    @classmethod
+    def open(cls, folder: Path) -> Arrays | None:
+        """Map what `save` wrote; None where there is nothing whole."""
+        index = folder / "arrays.json"
+        if not index.exists():
+            return None
+        return cls(
+            {
+                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                for name in json.loads(index.read_text())
+            }
+        )

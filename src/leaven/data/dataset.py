@@ -1,0 +1,274 @@
+"""The noun that enters everything: records, some of them labelled.
+
+A `Dataset` is frozen. Reading, checking and splitting return new things and never change it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+__all__ = ["Column", "Dataset", "Finding", "Index", "QUARANTINE_SCHEMA", "class_order"]
+
+Index = npt.NDArray[np.int64]
+
+#: One row a rejected record. `row` counts from 1 within `source` (the header is not a row).
+QUARANTINE_SCHEMA = pa.schema(
+    [
+        ("id", pa.string()),
+        ("source", pa.string()),
+        ("row", pa.int64()),
+        ("reason", pa.string()),
+        ("detail", pa.string()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A feature column and what its values are.
+
+    `kind` is one of numeric, categorical, boolean, datetime, text, image, vector.
+    """
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a check found, said so that a person can act on it.
+
+    `severity` is `info`, `warning` (the model may suffer) or `error` (must be mended before the
+    figures can be trusted). `examples` are record ids, or names where it is about columns.
+    """
+
+    name: str
+    severity: str
+    message: str
+    count: int = 0
+    examples: tuple[str, ...] = ()
+    advice: str = ""
+
+
+def class_order(names: Sequence[str]) -> tuple[str, ...]:
+    """Class names sorted, numbers by value.
+
+    >>> class_order(["10", "9", "10"])
+    ('9', '10')
+    """
+    unique = set(names)
+    try:
+        return tuple(sorted(unique, key=float))
+    except ValueError:
+        return tuple(sorted(unique))
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Records with or without labels, of one modality.
+
+    Attributes
+    ----------
+    records : (n, columns) feature columns only; may be memory-mapped.
+    ids : (n,) unique strings. From the data's own `id` column, else from the record's content.
+    labels : (n,) strings, null where unlabelled.
+    modality : name in the registry of modalities.
+    columns : the feature columns, in the order of `records`, with their kinds.
+    content : (n,) hex digest of each record's features, equal for equal records.
+    meta : (n, …) what is known of a record but is no feature: source, group, time.
+    root : the folder to which file paths among the records are relative.
+    quarantine : rejected records, by QUARANTINE_SCHEMA; nothing is dropped unseen.
+    findings : what was noticed while reading.
+    """
+
+    records: pa.Table
+    ids: npt.NDArray[np.str_]
+    labels: pa.StringArray
+    modality: str
+    columns: tuple[Column, ...]
+    content: npt.NDArray[np.str_]
+    name: str = "data"
+    source: str = ""
+    meta: pa.Table | None = None
+    root: Path | None = None
+    quarantine: pa.Table = field(default_factory=QUARANTINE_SCHEMA.empty_table)
+    findings: tuple[Finding, ...] = ()
+
+    @classmethod
+    def read(
+        cls,
+        path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        *,
+        label: str | bool | None = None,
+        modality: str | None = None,
+        id: str | None = None,
+        group: str | None = None,
+        time: str | None = None,
+        labels: str | os.PathLike[str] | None = None,
+        columns: Sequence[Column] | None = None,
+        cache: Path | None = None,
+    ) -> Dataset:
+        """Read a table, a list of tables, or a folder.
+
+        Tables are CSV, TSV (any usual delimiter and encoding, also .gz), Parquet, JSON Lines and
+        JSON arrays, local or by fsspec URL. Folders hold tables; or one sub-folder a class and
+        `unlabelled/`, of images or .txt files; or files and a table of their labels.
+        Large tables are streamed to disk and memory-mapped.
+
+        Parameters
+        ----------
+        label : the column of labels. By default one called label, target, class, y, category or
+            intent; False says that there are none and leaves all records unlabelled.
+        modality : image, text, tabular or embedding; by default found from the columns.
+        id, group, time : columns that name a record, its group (patient, author …) and its time
+            (ISO dates or numbers). The last two go to `meta` and steer the splits.
+        labels : the table of labels of a flat folder; by default `labels.csv`, `labels.parquet`
+            or `metadata.csv` in it.
+        columns : feature columns and kinds as an earlier dataset had them. Nothing is inferred
+            then, other columns are ignored, and missing ones are null.
+        cache : where what does not fit in memory is laid down; by default the system's
+            temporary folder.
+
+        Raises DataError where no records or no labels can be found, UnknownNameError for columns
+        that are not there, SettingError for a modality that does not fit.
+        """
+        from leaven.data.assemble import Roles
+        from leaven.data.readers import read
+
+        roles = Roles(label, modality, id, group, time, columns)
+        return read(path, roles, labels=labels, cache=cache)
+
+    @classmethod
+    def from_arrays(
+        cls,
+        X: Any,
+        y: Any = None,
+        *,
+        modality: str | None = None,
+        ids: Sequence[str] | None = None,
+        name: str = "data",
+    ) -> Dataset:
+        """Records in memory: numbers (n, d), uint8 images, or n strings.
+
+        Images are (n, h, w), (n, h, w, c) or (n, c, h, w) with 1, 3 or 4 channels. Numbers are
+        tabular, or embeddings with `modality="embedding"`. In `y`, -1, None, "" and
+        not-a-number mean unlabelled. Raises SettingError for anything else.
+
+        >>> Dataset.from_arrays(np.eye(3), [0, 1, -1])
+        Dataset('data', tabular, 3 records, 2 labelled, 2 classes)
+        """
+        from leaven.data.memory import from_arrays
+
+        return from_arrays(X, y, modality=modality, ids=ids, name=name)
+
+    @classmethod
+    def from_frame(
+        cls,
+        frame: Any,
+        *,
+        label: str | bool | None = None,
+        modality: str | None = None,
+        id: str | None = None,
+        group: str | None = None,
+        time: str | None = None,
+        columns: Sequence[Column] | None = None,
+        name: str = "data",
+    ) -> Dataset:
+        """Records from a pandas, polars or Arrow table; parameters as for `read`."""
+        from leaven.data.assemble import Roles
+        from leaven.data.memory import from_frame
+
+        return from_frame(frame, Roles(label, modality, id, group, time, columns), name=name)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __repr__(self) -> str:
+        return (
+            f"Dataset({self.name!r}, {self.modality}, {len(self)} records, "
+            f"{len(self.labelled)} labelled, {len(self.classes)} classes)"
+        )
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The labels that occur, in the order used by every array and picture."""
+        return class_order(self.labels.drop_null().unique().to_pylist())
+
+    @cached_property
+    def targets(self) -> npt.NDArray[np.int64]:
+        """(n,) the label's place in `classes`, -1 where unlabelled."""
+        place = {name: i for i, name in enumerate(self.classes)}
+        encoded = self.labels.dictionary_encode()
+        table = np.array([place[v] for v in encoded.dictionary.to_pylist()] + [-1], dtype=np.int64)
+        codes = encoded.indices.fill_null(len(table) - 1).to_numpy(zero_copy_only=False)
+        return np.asarray(table[codes], dtype=np.int64)
+
+    @cached_property
+    def labelled(self) -> Index:
+        """Positions of the labelled records."""
+        return np.flatnonzero(self.targets >= 0)
+
+    @cached_property
+    def unlabelled(self) -> Index:
+        """Positions of the unlabelled records."""
+        return np.flatnonzero(self.targets < 0)
+
+    @cached_property
+    def hash(self) -> str:
+        """Digest of contents and labels; the order and the file format do not matter."""
+        lines = sorted(
+            f"{content}\x1f{'' if label is None else 'L' + label}"
+            for content, label in zip(self.content, self.labels.to_pylist(), strict=True)
+        )
+        digest = hashlib.sha256(self.modality.encode())
+        for line in lines:
+            digest.update(b"\x1e" + line.encode())
+        return digest.hexdigest()
+
+    def select(self, index: Index) -> Dataset:
+        """The records at `index`, in that order."""
+        index = np.asarray(index, dtype=np.int64)
+        taken = pa.array(index)
+        return replace(
+            self,
+            records=self.records.take(taken),
+            ids=self.ids[index],
+            labels=self.labels.take(taken),
+            content=self.content[index],
+            meta=None if self.meta is None else self.meta.take(taken),
+        )
+
+    def reject(self, index: Index, reasons: Sequence[tuple[str, str]]) -> Dataset:
+        """Move the records at `index` to quarantine, each with its (reason, detail)."""
+        if not len(index):
+            return self
+        source, row = self._origin(np.asarray(index, dtype=np.int64))
+        rows = pa.table(
+            {
+                "id": self.ids[index].tolist(),
+                "source": source,
+                "row": row,
+                "reason": [reason for reason, _ in reasons],
+                "detail": [detail for _, detail in reasons],
+            },
+            schema=QUARANTINE_SCHEMA,
+        )
+        kept = self.select(np.setdiff1d(np.arange(len(self)), index))
+        return replace(kept, quarantine=pa.concat_tables([self.quarantine, rows]))
+
+    def _origin(self, index: Index) -> tuple[list[Any], list[Any]]:
+        """For each record at `index` the file it came from and its row there."""
+        if self.meta is None or not {"source", "row"} <= set(self.meta.column_names):
+            return [self.source] * len(index), [None] * len(index)
+        taken = self.meta.select(["source", "row"]).take(pa.array(index))
+        return taken["source"].to_pylist(), taken["row"].to_pylist()

@@ -1,0 +1,126 @@
+"""Arrays and data frames in memory."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from PIL import Image
+
+from leaven.core.errors import DataError, SettingError
+from leaven.data.assemble import Roles, assemble
+from leaven.data.dataset import Dataset
+from leaven.data.raw import ROW, SOURCE, Raw
+
+__all__ = ["from_arrays", "from_frame"]
+
+_CHANNELS = (1, 3, 4)
+
+
+def from_arrays(
+    X: Any, y: Any = None, *, modality: str | None, ids: Sequence[str] | None, name: str
+) -> Dataset:
+    """See `Dataset.from_arrays`."""
+    columns = _features(X, modality)
+    n = len(next(iter(columns.values())))
+    for what, values in (("y", y), ("ids", ids)):
+        if values is not None and len(values) != n:
+            raise SettingError(what, f"as long as X, {n}", len(values))
+    if y is not None:
+        columns["\x1flabel"] = _one_dimensional(y)
+    if ids is not None:
+        columns["\x1fid"] = pa.array([str(value) for value in ids], pa.string())
+    raw = _raw(pa.table(columns), name)
+    raw.fixed_labels = "\x1flabel" if y is not None else None
+    roles = Roles(
+        label=None if y is not None else False,
+        modality=modality or ("text" if "text" in columns else None),
+        id="\x1fid" if ids is not None else None,
+    )
+    return assemble(raw, roles, name=name, source=name)
+
+
+def from_frame(frame: Any, roles: Roles, *, name: str) -> Dataset:
+    """See `Dataset.from_frame`."""
+    try:
+        data = nw.from_native(frame)
+        if isinstance(data, nw.LazyFrame):
+            data = data.collect()
+        table = data.to_arrow()
+    except TypeError as error:
+        raise SettingError(
+            "frame", "a pandas, polars or Arrow table", type(frame).__name__
+        ) from error
+    except pa.ArrowException as error:
+        raise DataError(f"The frame cannot be read: {error}. Give each column one type.") from error
+    return assemble(_raw(_plain(table), name), roles, name=name, source=name)
+
+
+def _raw(table: pa.Table, name: str) -> Raw:
+    n = table.num_rows
+    table = table.append_column(SOURCE, pa.array([name] * n, pa.string()))
+    return Raw(table.append_column(ROW, pa.array(np.arange(1, n + 1))))
+
+
+def _plain(table: pa.Table) -> pa.Table:
+    """Dictionaries, as pandas' and polars' categories come, as their values."""
+    for i, column in enumerate(table.schema):
+        if pa.types.is_dictionary(column.type):
+            plain = table[column.name].cast(column.type.value_type)
+            table = table.set_column(i, column.name, plain)
+    return table
+
+
+def _features(X: Any, modality: str | None) -> dict[str, Any]:
+    """The feature columns that an array stands for."""
+    values = np.asarray(X)
+    if values.ndim == 0 or not len(values):
+        raise SettingError("X", "an array with at least one record", values.shape)
+    if values.dtype.kind in "USO" and values.ndim == 1:
+        if not all(v is None or v != v or isinstance(v, str) for v in values.tolist()):
+            raise SettingError("X", "numbers, uint8 images or strings", f"a list of {type(X[0])}")
+        texts = [v if isinstance(v, str) else None for v in values.tolist()]
+        return {"text": pa.array(texts, pa.string())}
+    if values.dtype == np.uint8 and values.ndim in (3, 4):
+        return {"image": pa.array(_encoded(values), pa.large_binary())}
+    if values.dtype.kind not in "fiub" or values.ndim != 2:
+        raise SettingError(
+            "X",
+            "numbers (n, d), uint8 images (n, h, w), (n, h, w, c) or (n, c, h, w), or strings (n,)",
+            f"{values.dtype} {values.shape}",
+        )
+    if modality == "embedding":
+        flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).ravel())
+        return {"features": pa.FixedSizeListArray.from_arrays(flat, values.shape[1])}
+    return {f"x{i}": pa.array(np.ascontiguousarray(values[:, i])) for i in range(values.shape[1])}
+
+
+def _encoded(pixels: npt.NDArray[np.uint8]) -> Iterator[bytes]:
+    """Each image as a PNG, which keeps every pixel."""
+    if pixels.ndim == 4 and pixels.shape[-1] not in _CHANNELS:
+        if pixels.shape[1] not in _CHANNELS:
+            raise SettingError("X", "images of 1, 3 or 4 channels", pixels.shape)
+        pixels = np.moveaxis(pixels, 1, -1)
+    if pixels.ndim == 4 and pixels.shape[-1] == 1:
+        pixels = pixels[..., 0]
+    for picture in pixels:
+        stream = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(picture)).save(stream, "PNG", compress_level=1)
+        yield stream.getvalue()
+
+
+def _one_dimensional(y: Any) -> pa.Array:
+    """Labels as an Arrow array; None and not-a-number are null."""
+    if isinstance(y, pa.Array | pa.ChunkedArray):
+        return y
+    values = np.asarray(y)
+    if values.ndim != 1:
+        raise SettingError("y", "one label a record", f"an array of shape {values.shape}")
+    if values.dtype.kind != "O":
+        return pa.array(values.tolist())
+    return pa.array([None if v is None or v != v else str(v) for v in values], pa.string())

@@ -1,0 +1,66 @@
+"""What a record is: how it is decoded once, viewed in batches, and shown to a person."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+
+from leaven.core.registry import Registry
+from leaven.data.arrays import Arrays, Batch
+from leaven.data.dataset import Dataset
+
+__all__ = ["MODALITIES", "Modality", "Rejected", "Shown", "Spec"]
+
+#: What decoding must know to treat new records as it treated the first: image size, categories.
+#: Plain JSON, stored beside the model.
+Spec = dict[str, Any]
+
+#: Position of a record that cannot be decoded, with a reason and a detail.
+Rejected = tuple[int, str, str]
+
+#: How a page shows one record: {"kind": "image", "png": base64}, {"kind": "text", "text": …}
+#: or {"kind": "row", "cells": [{"name": …, "value": …}, …]}.
+Shown = dict[str, Any]
+
+
+class Modality(ABC):
+    """One kind of record. Stateless: what must be remembered is in the spec.
+
+    Views draw one random parameter a record, all records of a batch at once, on the device of
+    the batch, from the generator they are given.
+    """
+
+    name: ClassVar[str]
+    #: Default trainable encoder, and default frozen one for the methods that work on features.
+    encoder: ClassVar[str]
+    features: ClassVar[str]
+
+    @abstractmethod
+    def describe(self, dataset: Dataset) -> Spec:
+        """What decoding must know, found from the records (labels are not read)."""
+
+    @abstractmethod
+    def decode(self, dataset: Dataset, spec: Spec) -> tuple[Arrays, Sequence[Rejected]]:
+        """All records as arrays; a rejected record keeps a blank place in them."""
+
+    @abstractmethod
+    def plain(self, batch: Batch) -> Batch:
+        """The records as the encoder reads them, unchanged."""
+
+    @abstractmethod
+    def weak(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """A view that keeps the label almost surely."""
+
+    @abstractmethod
+    def strong(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """A view that is hard and still keeps the label for a person."""
+
+    @abstractmethod
+    def show(self, dataset: Dataset, position: int) -> Shown:
+        """One record, small, for a page."""
+
+
+MODALITIES: Registry[Modality] = Registry("modality", "leaven.data.modalities")

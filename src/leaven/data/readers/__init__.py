@@ -1,0 +1,124 @@
+"""Files, folders and URLs become a `Dataset`; one module a format, chosen here."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from leaven.core.errors import DataError
+from leaven.data.assemble import Roles, assemble
+from leaven.data.dataset import Dataset, Finding
+from leaven.data.lines import open_bytes
+from leaven.data.raw import Raw, Refused, Spool
+from leaven.data.readers.columnar import read_columnar
+from leaven.data.readers.delimited import read_delimited
+from leaven.data.readers.folders import LABEL_TABLES, read_class_folders, read_flat_folder
+from leaven.data.readers.objects import read_objects
+
+__all__ = ["read"]
+
+_Reader = Callable[[str, str, Spool], tuple[list[Refused], list[Finding]]]
+_READERS: dict[str, _Reader] = {
+    ".csv": read_delimited,
+    ".tsv": read_delimited,
+    ".tab": read_delimited,
+    ".parquet": read_columnar,
+    ".pq": read_columnar,
+    ".jsonl": read_objects,
+    ".ndjson": read_objects,
+    ".json": read_objects,
+}
+
+
+def read(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    roles: Roles,
+    *,
+    labels: str | os.PathLike[str] | None = None,
+    cache: Path | None = None,
+) -> Dataset:
+    """See `Dataset.read`."""
+    if not isinstance(path, str | os.PathLike):
+        paths = [os.fspath(p) for p in path]
+        if not paths:
+            raise DataError("The list of files to read is empty.")
+        source = ", ".join(paths[:3]) + (" …" if len(paths) > 3 else "")
+    else:
+        paths = [os.fspath(path)]
+        source = paths[0]
+    if len(paths) == 1 and "://" not in paths[0] and Path(paths[0]).is_dir():
+        raw = _folder(Path(paths[0]), labels, roles, cache)
+    else:
+        raw = _tables(paths, cache)
+    return assemble(raw, roles, name=_stem(paths[0]), source=source, cache=cache)
+
+
+def _stem(path: str) -> str:
+    return Path(path.rstrip("/")).name.split(".")[0] or "data"
+
+
+def _folder(
+    folder: Path, labels: str | os.PathLike[str] | None, roles: Roles, cache: Path | None
+) -> Raw:
+    """Read a folder by what lies in it."""
+    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    beside = [folder / name for name in LABEL_TABLES if (folder / name).is_file()]
+    folders = [p for p in entries if p.is_dir() and p.name != "__MACOSX"]
+    tables = [p for p in entries if p.is_file() and _ending(p.name) in _READERS]
+    if tables and len(tables) == len(entries) and labels is None:
+        return _tables([str(p) for p in tables], cache)
+    if labels is not None or beside:
+        table = os.fspath(labels) if labels is not None else str(beside[0])
+        if labels is not None and not Path(table).exists() and (folder / table).exists():
+            table = str(folder / table)
+        keep = [name for name in (roles.id, roles.group, roles.time) if name is not None]
+        return read_flat_folder(folder, _tables([table], cache), roles.label, keep)
+    if folders:
+        return read_class_folders(folder)
+    if roles.label is False:
+        return read_flat_folder(folder, None, False, [])
+    raise DataError(
+        f"{folder} holds files and nothing that says their labels. Put them into one sub-folder a "
+        f"class (and unlabelled/), or add a table {LABEL_TABLES[0]} with columns file and label."
+    )
+
+
+def _tables(paths: Sequence[str], cache: Path | None) -> Raw:
+    """Read table files one after the other."""
+    refused: list[Refused] = []
+    findings: list[Finding] = []
+    with Spool(cache) as spool:
+        for path in paths:
+            reader = _READERS.get(_ending(path)) or _sniffed(path)
+            source = Path(path).name
+            if sum(Path(other).name == source for other in paths) > 1:
+                source = path
+            refusals, noticed = reader(path, source, spool)
+            refused += refusals
+            findings += noticed
+        table = spool.finish()
+    local = "://" not in paths[0]
+    return Raw(table, refused, findings, root=Path(paths[0]).resolve().parent if local else None)
+
+
+def _ending(path: str) -> str:
+    name = path.lower().split("?")[0] if "://" in path else path.lower()
+    return Path(name.removesuffix(".gz")).suffix
+
+
+def _sniffed(path: str) -> _Reader:
+    """The reader for a file whose name does not say what it is."""
+    with open_bytes(path) as stream:
+        head = stream.read(4096)
+    if head.startswith(b"PAR1"):
+        return read_columnar
+    if head.lstrip().startswith((b"{", b"[")):
+        return read_objects
+    wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if not wide and sum(byte < 9 for byte in head) > 0:
+        raise DataError(
+            f"{path!r} is no table that can be read. Give CSV, TSV, Parquet, JSON Lines or a JSON "
+            "array (also as .gz), or a folder of images or .txt files."
+        )
+    return read_delimited

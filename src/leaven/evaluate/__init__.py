@@ -1,0 +1,1 @@
+"""How good it is: figures with intervals, calibration, paired comparison, the report."""

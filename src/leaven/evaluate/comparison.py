@@ -1,0 +1,209 @@
+"""Whether the unlabelled data helped: a paired comparison and its verdict in words."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.stats import binomtest
+
+from leaven.core.errors import SettingError
+from leaven.evaluate.intervals import Estimate, percentiles, resampled_sums
+from leaven.evaluate.metrics import indicator
+from leaven.evaluate.predictions import Floats, Ints, check_predictions
+from leaven.evaluate.wording import count, points, span
+
+__all__ = ["Verdict", "compare", "mcnemar", "paired", "unmeasured"]
+
+_RESAMPLES = 10_000
+_LEVEL = 0.05
+#: Normal quantiles of a two-sided 5 % test that finds a true difference 8 times in 10.
+_REACH = 1.959964 + 0.841621
+#: Six records, all in favour, is the least with which the exact test can reject (2 / 2**6).
+_LEAST_DISAGREEMENTS = 6
+_MOST_NEEDED = 100_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the comparison says and which model ships.
+
+    Attributes
+    ----------
+    outcome : `better`, `unproven`, `worse`, `unmeasured` (no records to compare on) or
+        `supervised` (the method asked for is the baseline itself).
+    kept : the name of the method that ships.
+    difference : accuracy of the method minus the baseline's, as a share; None if not measured.
+    p_value : exact McNemar, two-sided; None if not measured.
+    n : labelled records compared on.
+    sentence : the finding, the number, what to do.
+    needed : about how many labelled records would settle it; None if settled or out of reach.
+    """
+
+    outcome: str
+    kept: str
+    method: str
+    baseline: str
+    difference: Estimate | None
+    p_value: float | None
+    n: int
+    sentence: str
+    needed: int | None = None
+
+
+def compare(
+    method_probs: npt.ArrayLike,
+    baseline_probs: npt.ArrayLike,
+    targets: npt.ArrayLike,
+    *,
+    method: str,
+    baseline: str,
+    seed: int = 0,
+) -> Verdict:
+    """Compare two models on the same records, which neither was trained or tuned on.
+
+    Parameters
+    ----------
+    method_probs, baseline_probs : (n, k) probabilities.
+    targets : (n,) true class positions.
+
+    The method is `better` only if the paired bootstrap interval of the accuracy difference lies
+    above 0, the exact McNemar test (McNemar 1947; two-sided) has p < 0.05, and its balanced
+    accuracy is not significantly lower, since a majority class can be won at the cost of the
+    others. It is `worse` if interval and test agree on that. Otherwise the baseline is kept.
+
+    Raises SettingError for arrays that are no probabilities or differ in shape.
+    """
+    ours, y = check_predictions(method_probs, targets)
+    theirs, _ = check_predictions(baseline_probs, targets)
+    n = len(y)
+    if method == baseline:
+        sentence = f"Trained on the labelled records alone, as asked: the {method} model ships."
+        return Verdict("supervised", baseline, method, baseline, None, None, n, sentence)
+    if not n:
+        return unmeasured(method=method, baseline=baseline)
+    our_hits, their_hits = ours.argmax(axis=1) == y, theirs.argmax(axis=1) == y
+    won, lost = int((our_hits & ~their_hits).sum()), int((their_hits & ~our_hits).sum())
+    difference, p_value = paired(our_hits, their_hits, seed=seed)
+    ahead = difference.low > 0 and p_value < _LEVEL
+    lopsided = _balanced_loss(our_hits, their_hits, y, ours.shape[1], seed) if ahead else None
+
+    finding = f"{points(difference.value)} points ({span(difference.low, difference.high)})"
+    records = f"{count(n)} labelled record{'' if n == 1 else 's'}"
+    keeping = f"the {baseline} model is kept"
+    outcome, needed = "unproven", None
+    if ahead and lopsided is None:
+        outcome, sentence = "better", f"The unlabelled data helped: {finding}. Use it."
+    elif difference.high < 0 and p_value < _LEVEL:
+        outcome = "worse"
+        sentence = (
+            f"Worse by {points(-difference.value, sign=False)} points "
+            f"({span(-difference.high, -difference.low)}); {keeping}."
+        )
+    elif lopsided is not None:
+        sentence = (
+            f"Not shown to be better: {finding} in accuracy, but "
+            f"{points(lopsided.value)} points ({span(lopsided.low, lopsided.high)}) in balanced "
+            f"accuracy, so small classes pay for large ones; {keeping}."
+        )
+    elif not won and not lost:
+        sentence = f"Not shown to be better: both are right on the same of {records}; {keeping}."
+    else:
+        needed = _needed(won, lost, n)
+        advice = f" About {count(needed)} labelled records would settle it." if needed else ""
+        sentence = f"Not shown to be better: {finding} on {records}; {keeping}.{advice}"
+    kept = method if outcome == "better" else baseline
+    return Verdict(outcome, kept, method, baseline, difference, p_value, n, sentence, needed)
+
+
+def unmeasured(*, method: str, baseline: str, reason: str = "") -> Verdict:
+    """The verdict where no labelled record is left to compare on; the baseline is kept.
+
+    >>> unmeasured(method="fixmatch", baseline="supervised").sentence
+    'Not measured: no labelled records are left to compare on; the supervised model is kept.'
+    """
+    why = reason or "no labelled records are left to compare on"
+    sentence = f"Not measured: {why}; the {baseline} model is kept."
+    return Verdict("unmeasured", baseline, method, baseline, None, None, 0, sentence)
+
+
+def paired(ours: npt.ArrayLike, theirs: npt.ArrayLike, *, seed: int = 0) -> tuple[Estimate, float]:
+    """Accuracy of ours minus theirs with its paired bootstrap interval, and the exact McNemar p.
+
+    Parameters
+    ----------
+    ours, theirs : (n,) whether each model was right on the same n records, n at least 1.
+
+    Raises SettingError where the two differ in shape or are empty.
+
+    >>> difference, p_value = paired([True] * 8, [True] * 2 + [False] * 6)
+    >>> difference.value, p_value
+    (0.75, 0.03125)
+    """
+    a, b = np.asarray(ours, dtype=bool), np.asarray(theirs, dtype=bool)
+    if a.ndim != 1 or a.shape != b.shape or not len(a):
+        raise SettingError("theirs", f"right or wrong for the same records as {a.shape}", b.shape)
+    won, lost = int((a & ~b).sum()), int((b & ~a).sum())
+    return _difference(won, lost, len(a), seed), mcnemar(won, lost)
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Exact two-sided p of as unequal a split of the records on which just one model is right.
+
+    >>> mcnemar(6, 0)
+    0.03125
+    >>> mcnemar(0, 0)
+    1.0
+    """
+    return float(binomtest(won, won + lost).pvalue) if won + lost else 1.0
+
+
+def _difference(won: int, lost: int, n: int, seed: int) -> Estimate:
+    """Accuracy difference with its paired bootstrap interval.
+
+    A record counts +1, 0 or -1, so resampling records is a draw from a multinomial of three.
+    """
+    shares = np.array([won, lost, n - won - lost]) / n
+    drawn = np.random.default_rng(seed).multinomial(n, shares, size=_RESAMPLES)
+    resampled: Floats = (drawn[:, 0] - drawn[:, 1]) / n
+    return percentiles((won - lost) / n, resampled, n)
+
+
+def _balanced_loss(
+    ours: npt.NDArray[np.bool_], theirs: npt.NDArray[np.bool_], y: Ints, k: int, seed: int
+) -> Estimate | None:
+    """The difference in balanced accuracy if its whole interval lies below 0, else None."""
+    gain = ours.astype(np.float64) - theirs
+    columns = indicator(y, k, gain), indicator(y, k)
+    whole = [np.asarray(c.sum(axis=0), dtype=np.float64)[None, :] for c in columns]
+    resampled = resampled_sums(*columns, seed=seed, resamples=2000)
+    value, drawn = (_mean_recall_gain(*sums) for sums in (whole, resampled))
+    estimate = percentiles(float(value[0]), drawn, len(y))
+    return estimate if estimate.high < 0 else None
+
+
+def _mean_recall_gain(gain: Floats, size: Floats) -> Floats:
+    """Mean over the classes present of the gain in recall, one value a row."""
+    shares = np.divide(gain, size, out=np.zeros_like(gain), where=size > 0)
+    return np.asarray(shares.sum(axis=1) / (size > 0).sum(axis=1), dtype=np.float64)
+
+
+def _needed(won: int, lost: int, n: int) -> int | None:
+    """Records for which a difference as seen would be proven 8 times in 10; None if out of reach.
+
+    The records' gains (+1, 0, -1) have this mean and variance, so the test reaches it with
+    (z * spread / mean)² of them; the exact test asks for six disagreements besides.
+    """
+    mean = (won - lost) / n
+    if mean <= 0:
+        return None
+    disagree = (won + lost) / n
+    enough = max(
+        (_REACH / mean) ** 2 * (disagree - mean**2), _LEAST_DISAGREEMENTS / disagree, n + 1
+    )
+    if enough > _MOST_NEEDED:
+        return None
+    step = max(10 ** (math.floor(math.log10(enough)) - 1), 1)
+    return int(math.ceil(enough / step) * step)

@@ -1,0 +1,119 @@
+"""The noun for evidence: what was fitted, on what, how good it is, and the model itself."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from leaven.core.errors import RunError
+from leaven.data.dataset import Dataset
+from leaven.evaluate.report import render
+from leaven.learn.predictor import Predictor
+
+__all__ = ["Run"]
+
+
+class Run:
+    """A finished run, read from its folder.
+
+    `story` is the whole of `run.json`; `verdict`, `metrics` and `baseline` are its parts that
+    one asks for first. The folder also holds `model/` (the model that ships), `compared/` (the
+    one it was compared with), `predictions.parquet`, `quarantine.parquet`, `evidence.parquet`
+    and `report.html`.
+    """
+
+    def __init__(self, folder: Path, story: dict[str, Any]) -> None:
+        self.folder, self.story = folder, story
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Run:
+        """Open a run's folder. RunError when it is none, or not finished."""
+        path = Path(folder)
+        if path.name == "run.json":
+            path = path.parent
+        if not (path / "run.json").is_file():
+            if (path / "work").is_dir():
+                raise RunError(
+                    f"The run '{path}' is not finished. Give the same fit command again to go on."
+                )
+            raise RunError(f"'{path}' is no run: it holds no run.json. Make one with leaven fit.")
+        try:
+            story = json.loads((path / "run.json").read_text())
+            return cls(path, {name: story[name] for name in story} | {"run": dict(story["run"])})
+        except (ValueError, KeyError, TypeError) as broken:
+            raise RunError(f"'{path / 'run.json'}' is damaged: {broken}.") from broken
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r}: {self.verdict['sentence']})"
+
+    @property
+    def verdict(self) -> dict[str, Any]:
+        """Outcome, the method kept, the difference with its interval, and a sentence."""
+        verdict: dict[str, Any] = self.story["verdict"]
+        return verdict
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """Figures of the model that ships: name → value, low, high, n."""
+        metrics: dict[str, Any] = self.story["metrics"]
+        return metrics
+
+    @property
+    def baseline(self) -> dict[str, Any]:
+        """The supervised baseline: its method and metrics."""
+        baseline: dict[str, Any] = self.story["baseline"]
+        return baseline
+
+    @cached_property
+    def predictor(self) -> Predictor:
+        """The model that ships."""
+        return Predictor.load(self.folder / "model")
+
+    @cached_property
+    def compared(self) -> Predictor:
+        """The model it was compared with; the same one where only one was asked for."""
+        folder = self.folder / "compared"
+        return Predictor.load(folder) if folder.is_dir() else self.predictor
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the columns that `predict` returns."""
+        return self.predictor.classes
+
+    def dataset(self, records: Any) -> Dataset:
+        """Records as the model reads them: a Dataset, a path, an array, texts or a data frame."""
+        modality = self.story["dataset"]["modality"]
+        if isinstance(records, Dataset):
+            return records
+        if isinstance(records, str | Path):
+            return Dataset.read(records, label=False, modality=modality)
+        if isinstance(records, np.ndarray | list | tuple):
+            return Dataset.from_arrays(records, modality=modality)
+        return Dataset.from_frame(records, label=False, modality=modality)
+
+    def predict(self, records: Any) -> npt.NDArray[np.float64]:
+        """(n, k) calibrated probabilities, one row a record in the order given.
+
+        A record that cannot be decoded gets a row of NaN; `predictor.predict` says why.
+        """
+        dataset = self.dataset(records)
+        kept, found = self.predictor.predict(dataset)
+        if len(kept) == len(dataset):
+            return found
+        rows = np.full((len(dataset), len(self.classes)), np.nan)
+        rows[np.isin(dataset.ids, kept.ids)] = found
+        return rows
+
+    def report(self, path: str | Path | None = None) -> Path:
+        """Write the report anew; returns where."""
+        target = Path(path) if path is not None else self.folder / "report.html"
+        shown = self.folder / "shown.json"
+        records = json.loads(shown.read_text()) if shown.exists() else {}
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(render(self.story, records), encoding="utf-8")
+        return target

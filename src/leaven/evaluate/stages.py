@@ -1,0 +1,259 @@
+"""The fits of which a run is made, each of them resumable, within one budget."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from leaven.core.budget import Budget
+from leaven.core.progress import Progress
+from leaven.core.recipe import Recipe
+from leaven.data.dataset import Index
+from leaven.evaluate.folder import RunFolder, write_json
+from leaven.learn.method import METHODS, Problem, Step
+from leaven.learn.network import Network
+from leaven.learn.state import TrainState
+
+__all__ = ["FOLD_SHARE", "Cost", "Pace", "Stage", "fit_stage", "plan_pace", "renew_pace"]
+
+#: A fit on a fold takes this share of the final fit's steps: four folds and two models would
+#: otherwise leave the model that ships a tenth of the time.
+FOLD_SHARE = 0.5
+_PROBE = 0.015  # of a time budget, for finding out what a step of a method costs
+_RESERVE = 0.04  # of a time budget, for predictions, figures and the report
+_POINTS = 80  # of a stage's history
+_TOLERANCE = 1.03  # a stage slower than planned by more than this is shortened
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One fit of one method.
+
+    `name` is its folder's name, `title` what a person reads. It is trained on `train` and
+    `unlabelled`, and then asked about the records of `judged`, which are in neither; `fold` says
+    which part of the evidence they are. The `final` stages give the models that may ship.
+    """
+
+    name: str
+    title: str
+    method: str
+    train: Index
+    unlabelled: Index
+    judged: Index
+    fold: int
+    final: bool
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds before the steps, and seconds a step; a step costs nothing without a loop."""
+
+    setup: float
+    step: float
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How many steps the final fits take; with a time budget also what the methods cost."""
+
+    final: int
+    costs: dict[str, Cost]
+
+    def steps(self, stage: Stage) -> int:
+        """The steps of a stage."""
+        return self.final if stage.final else max(1, round(self.final * FOLD_SHARE))
+
+    def seconds(self, stage: Stage) -> float | None:
+        """The seconds a stage is planned to take; None under a budget in steps."""
+        if stage.method not in self.costs:
+            return None
+        return self.costs[stage.method].setup + self.costs[stage.method].step * self.steps(stage)
+
+    def weight(self, stage: Stage) -> float:
+        """The stage's part of the work, in seconds where they are known, else in steps."""
+        seconds = self.seconds(stage)
+        if seconds is not None:
+            return max(seconds, 1e-3)
+        return float(self.steps(stage)) if METHODS[stage.method].stepped else 1.0
+
+
+def plan_pace(recipe: Recipe, problem: Problem, stages: Sequence[Stage], folder: RunFolder) -> Pace:
+    """The steps that the budget buys, found once and kept in the folder.
+
+    A budget in time is turned into steps by trying some of each method, because a plan in steps
+    is the same for an interrupted run and an undisturbed one.
+    """
+    budget = Budget.parse(recipe.budget)
+    if budget.seconds is None:
+        return Pace(budget.steps or 1, {})
+    kept = folder.read("pace.json")
+    if kept is not None:
+        return _pace(kept)
+    methods = dict.fromkeys(stage.method for stage in stages)
+    costs = {name: _try(name, problem, budget.seconds * _PROBE) for name in methods}
+    pace = Pace(_affordable(stages, costs, _left(budget, folder), recipe), costs)
+    folder.write("pace.json", asdict(pace))
+    folder.tick()
+    return pace
+
+
+def renew_pace(
+    recipe: Recipe,
+    pace: Pace,
+    stages: Sequence[Stage],
+    records: Sequence[dict[str, Any]],
+    folder: RunFolder,
+) -> Pace:
+    """The pace of the final stages, from what the fits before them really took."""
+    budget = Budget.parse(recipe.budget)
+    if budget.seconds is None or not records:
+        return pace
+    kept = folder.read("final-pace.json")
+    if kept is not None:
+        return _pace(kept)
+    costs = dict(pace.costs)
+    for name, cost in costs.items():
+        took = [r for r in records if r["method"] == name]
+        steps = sum(r["steps"] for r in took)
+        seconds = sum(r["seconds"] for r in took) - cost.setup * len(took)
+        if METHODS[name].stepped and steps:
+            costs[name] = Cost(cost.setup, max(seconds / steps, 1e-6))
+    pace = Pace(_affordable(stages, costs, _left(budget, folder), recipe), costs)
+    folder.write("final-pace.json", asdict(pace))
+    folder.tick()
+    return pace
+
+
+def _pace(kept: dict[str, Any]) -> Pace:
+    return Pace(kept["final"], {name: Cost(**cost) for name, cost in kept["costs"].items()})
+
+
+def _left(budget: Budget, folder: RunFolder) -> float:
+    """Seconds left for fits, those for predictions and report taken off."""
+    assert budget.seconds is not None
+    return budget.seconds * (1 - _RESERVE) - folder.elapsed
+
+
+def _affordable(
+    stages: Sequence[Stage], costs: dict[str, Cost], seconds: float, recipe: Recipe
+) -> int:
+    """Steps of a final fit so that all stages together take `seconds`; at least 10."""
+    setup = sum(costs[stage.method].setup for stage in stages)
+    each = sum(costs[stage.method].step * (1 if stage.final else FOLD_SHARE) for stage in stages)
+    most = recipe.training.most_steps
+    return most if each <= 0 else int(min(max((seconds - setup) / each, 10), most))
+
+
+def _try(name: str, problem: Problem, seconds: float) -> Cost:
+    """Take some steps of a method and throw them away."""
+    began = time.monotonic()
+    fit = METHODS[name].fit(replace(problem, steps=1_000_000))
+    warm = 3  # the first steps are slow (memory, kernels) and belong to the setup
+    for taken, step in enumerate(fit, 1):
+        if step.state is None:
+            for _ in fit:
+                pass
+            return Cost(time.monotonic() - began, 0.0)
+        if taken == warm:
+            setup = time.monotonic() - began
+        if taken >= warm + 4 and time.monotonic() - began - setup > seconds:
+            break
+    fit.close()
+    return Cost(setup, (time.monotonic() - began - setup) / (taken - warm))
+
+
+def fit_stage(
+    stage: Stage, problem: Problem, folder: RunFolder, pace: Pace, every: float
+) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
+    """Fit one stage, going on from its checkpoint; return the network and a record of it.
+
+    A finished stage is read back instead. A checkpoint is written about every `every` seconds.
+    Progress counts the stage's steps.
+    """
+    home = folder.work / stage.name
+    if (home / "stage.json").exists():
+        return Network.load(home), json.loads((home / "stage.json").read_text())
+    home.mkdir(parents=True, exist_ok=True)
+    checkpoint = home / "checkpoint.safetensors"
+    problem = replace(
+        problem,
+        train=stage.train,
+        unlabelled=stage.unlabelled,
+        targets=_only(problem.targets, stage.train),
+        steps=pace.steps(stage),
+    )
+    history: list[dict[str, float]] = []
+    before, began = 0.0, time.monotonic()  # seconds of this stage in earlier processes, and now
+    saved, first, taken = began, True, 0
+    fit = METHODS[stage.method].fit(problem, checkpoint)
+    while True:
+        try:
+            step = next(fit)
+        except StopIteration as done:
+            network: Network = done.value
+            break
+        now, taken = time.monotonic(), step.number
+        if first and step.state is not None and step.state.note:
+            history, before = step.state.note["history"], step.state.note["seconds"]
+        first = False
+        if taken * _POINTS // step.total > (taken - 1) * _POINTS // step.total:
+            history.append(_point(step))
+            yield Progress(stage.title, taken, step.total, figures=history[-1])
+        if step.state is None:
+            continue
+        _keep_to(pace.seconds(stage), step.state, before + now - began)
+        if now - saved > every:
+            step.state.note = {"history": history, "seconds": before + now - began}
+            step.state.save(checkpoint)
+            folder.tick()
+            # Large states must not spend the budget on being written.
+            saved = time.monotonic()
+            every = max(every, 20 * (saved - now))
+    network.save(home)
+    record = {
+        "title": stage.title,
+        "method": stage.method,
+        "final": stage.final,
+        "steps": taken,
+        "seconds": before + time.monotonic() - began,
+        "history": history,
+    }
+    write_json(home / "stage.json", record)
+    checkpoint.unlink(missing_ok=True)
+    folder.tick()
+    return network, record
+
+
+def _only(targets: npt.NDArray[np.int64], train: Index) -> npt.NDArray[np.int64]:
+    """Targets at `train`, -1 elsewhere: what a method may see."""
+    seen = np.full_like(targets, -1)
+    seen[train] = targets[train]
+    return seen
+
+
+def _point(step: Step) -> dict[str, float]:
+    """One point of the history: the step, its loss, terms and figures."""
+    named = step.terms | step.figures
+    values = {name: round(float(value), 6) for name, value in named.items()}
+    loss = sum(float(term) for term in step.terms.values())
+    return {"step": step.number, "loss": round(loss, 6)} | values
+
+
+def _keep_to(seconds: float | None, state: TrainState, spent: float) -> None:
+    """Shorten a stage that is slower than planned; the plan stands while it is not.
+
+    Only a machine whose speed has changed makes a difference here, so that an interrupted run
+    and an undisturbed one take the same steps.
+    """
+    if seconds is None or state.step < 10 or state.step * 50 % state.total >= 50:
+        return
+    projected = spent / state.step * state.total
+    if projected > seconds * _TOLERANCE:
+        affordable = int(state.step * seconds / spent)
+        state.total = max(state.step, min(state.total, affordable))

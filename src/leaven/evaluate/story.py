@@ -1,0 +1,276 @@
+"""What a run tells: one JSON object for the report, the command line and other programs."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from leaven.data.dataset import Dataset, Finding, Index
+from leaven.data.modality import MODALITIES
+from leaven.evaluate.calibration import brier, ece, reliability
+from leaven.evaluate.comparison import Verdict
+from leaven.evaluate.experiment import Experiment
+from leaven.evaluate.intervals import Estimate, wilson
+from leaven.evaluate.metrics import confusion, measure, per_class
+
+__all__ = ["dataset_story", "shown_records", "tell"]
+
+Floats = npt.NDArray[np.float64]
+
+_SHOWN = 12
+_CONFIDENT = 0.95
+_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "lightning-fabric", "faiss-cpu")
+
+
+def dataset_story(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
+    """What there is: counts, columns, classes, what was rejected and what was noticed."""
+    counts = Counter(dataset.labels.drop_null().to_pylist())
+    reasons = Counter(dataset.quarantine["reason"].to_pylist())
+    return {
+        "name": dataset.name,
+        "source": dataset.source,
+        "hash": dataset.hash,
+        "modality": dataset.modality,
+        "records": len(dataset),
+        "labelled": len(dataset.labelled),
+        "unlabelled": len(dataset.unlabelled),
+        "classes": list(dataset.classes),
+        "class_counts": {name: counts[name] for name in dataset.classes},
+        "columns": [asdict(column) for column in dataset.columns],
+        "quarantined": dataset.quarantine.num_rows,
+        "quarantine_reasons": dict(reasons.most_common()),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def tell(
+    found: Experiment, unlabelled: Floats, other: Floats, run: dict[str, Any]
+) -> dict[str, Any]:
+    """The story of a finished experiment.
+
+    `unlabelled` (u, k) are the shipping model's calibrated probabilities of the unlabelled
+    records, `other` (u, k) those of the model it was compared with.
+    """
+    assert found.verdict is not None
+    kept, seed = found.verdict.kept, found.recipe.seed
+    targets, classes = found.targets, found.dataset.classes
+    measured = {
+        arm: _estimates(measure(p, targets, seed=seed)) for arm, p in found.probabilities.items()
+    }
+    probabilities = found.probabilities[kept]
+    rows = per_class(probabilities, targets, classes) if len(targets) else []
+    if len(targets):
+        base = per_class(found.probabilities[found.baseline], targets, classes)
+        rows = [row | {"baseline_recall": b["recall"]} for row, b in zip(rows, base, strict=True)]
+    top = unlabelled.max(1) if len(unlabelled) else np.zeros(0)
+    counts, edges = np.histogram(top, bins=20, range=(0, 1))
+    parts = found.split
+    return {
+        "run": run,
+        "dataset": dataset_story(found.dataset, found.findings),
+        "recipe": found.recipe.model_dump() | {"reason": found.reason},
+        "recipe_toml": found.recipe.to_toml(),
+        "split": {
+            "rule": parts.rule,
+            "reason": parts.reason,
+            "train": len(parts.train),
+            "calibration": len(parts.calibration),
+            "holdout": len(parts.holdout),
+            "folds": len(parts.folds),
+            "unlabelled": len(parts.unlabelled),
+            "proxy": len(parts.proxy),
+        },
+        "metrics": measured[kept],
+        "method_metrics": measured[found.method],
+        "per_class": rows,
+        "confusion": confusion(probabilities, targets).tolist() if len(targets) else [],
+        "baseline": {"method": found.baseline, "metrics": measured[found.baseline]},
+        "verdict": asdict(found.verdict),
+        "calibration": _calibration(found, kept),
+        "training": {
+            "stages": [
+                {name: record[name] for name in ("title", "method", "final", "steps", "seconds")}
+                for record in found.records
+            ],
+            "history": [
+                {"stage": record["title"]} | point
+                for record in found.records
+                for point in record["history"]
+                if record["final"]
+            ],
+            "pseudo_labels": _pseudo_labels(found, unlabelled, other),
+        },
+        "confidence": {"edges": edges.tolist(), "counts": counts.tolist()},
+        "next": _next(found.verdict, found.dataset, found.findings),
+        "environment": environment(),
+    }
+
+
+def _estimates(figures: dict[str, Estimate]) -> dict[str, Any]:
+    return {name: asdict(estimate) for name, estimate in figures.items()}
+
+
+def _calibration(found: Experiment, kept: str) -> dict[str, Any]:
+    """Before and after the temperature, on records that did not choose it."""
+    if not len(found.rows):
+        return {}
+    raw, calibrated, y = found.uncalibrated[kept], found.probabilities[kept], found.targets
+    return {
+        "temperature": found.predictors[kept].temperature,
+        "before": {"ece": ece(raw, y), "brier": brier(raw, y)},
+        "after": {"ece": ece(calibrated, y), "brier": brier(calibrated, y)},
+        "bins": reliability(calibrated, y),
+    }
+
+
+def _pseudo_labels(found: Experiment, unlabelled: Floats, other: Floats) -> dict[str, Any]:
+    """What the model says of the unlabelled records, and how right it is where a label exists.
+
+    Precision is measured on labelled records that the fits of the evidence had not seen.
+    """
+    if not len(unlabelled):
+        return {}
+    assert found.verdict is not None
+    said, top = unlabelled.argmax(1), unlabelled.max(1)
+    k = len(found.dataset.classes)
+    shares = np.bincount(said, minlength=k) / len(said)
+    given = np.bincount(found.dataset.targets[found.dataset.labelled], minlength=k)
+    confidence = np.bincount(said, top, minlength=k) / np.maximum(np.bincount(said, minlength=k), 1)
+    precision = None
+    judged = found.probabilities[found.verdict.kept]
+    sure = judged.max(1) >= _CONFIDENT if len(judged) else np.zeros(0, bool)
+    if sure.any():
+        right = int((judged.argmax(1) == found.targets)[sure].sum())
+        low, high = wilson(right, int(sure.sum()))
+        precision = {
+            "value": right / int(sure.sum()),
+            "low": float(low),
+            "high": float(high),
+            "n": int(sure.sum()),
+        }
+    return {
+        "threshold": _CONFIDENT,
+        "coverage": float((top >= _CONFIDENT).mean()),
+        "agreement_with_baseline": float((said == other.argmax(1)).mean()),
+        "precision": precision,
+        "per_class": [
+            {
+                "class": name,
+                "share": float(shares[i]),
+                "labelled_share": float(given[i] / given.sum()),
+                "confidence": float(confidence[i]),
+            }
+            for i, name in enumerate(found.dataset.classes)
+        ],
+    }
+
+
+def _next(verdict: Verdict, dataset: Dataset, findings: Sequence[Finding]) -> list[str]:
+    """What a person should do now, the most useful first."""
+    advice = [f.advice for f in findings if f.severity == "error" and f.advice]
+    if verdict.needed is not None and verdict.outcome == "unproven":
+        more = max(verdict.needed - len(dataset.labelled), 0)
+        if more:
+            advice.append(
+                f"Label about {more} more records, the uncertain ones first, and fit again: "
+                "then the comparison can be settled."
+            )
+    if len(dataset.classes) and len(dataset.labelled) / len(dataset.classes) < 25:
+        advice.append("Label the uncertain records below: each is worth more than a random one.")
+    if dataset.quarantine.num_rows:
+        advice.append("Mend the rejected records listed in quarantine.parquet.")
+    return advice or ["Use the predictions; label the uncertain records below to improve them."]
+
+
+def shown_records(
+    found: Experiment, unlabelled: Index, probabilities: Floats
+) -> dict[str, list[dict[str, Any]]]:
+    """The unlabelled records the model doubts most, and its most confident mistakes."""
+    modality, names = MODALITIES[found.dataset.modality], found.dataset.classes
+    assert found.verdict is not None
+    shown: dict[str, list[dict[str, Any]]] = {"uncertain": [], "mistakes": []}
+    if len(probabilities) and len(names) > 1:
+        ranked = np.sort(probabilities, axis=1)
+        for i in np.argsort(ranked[:, -1] - ranked[:, -2], kind="stable")[:_SHOWN]:
+            first, second = np.argsort(-probabilities[i], kind="stable")[:2]
+            shown["uncertain"].append(
+                {
+                    "id": str(found.dataset.ids[unlabelled[i]]),
+                    "prediction": names[first],
+                    "confidence": float(probabilities[i, first]),
+                    "second": names[second],
+                    "second_confidence": float(probabilities[i, second]),
+                    "shown": modality.show(found.dataset, int(unlabelled[i])),
+                }
+            )
+    judged = found.probabilities[found.verdict.kept]
+    if len(judged):
+        said = judged.argmax(1)
+        wrong = np.flatnonzero(said != found.targets)
+        for i in wrong[np.argsort(-judged.max(1)[wrong], kind="stable")][:_SHOWN]:
+            shown["mistakes"].append(
+                {
+                    "id": str(found.dataset.ids[found.rows[i]]),
+                    "label": names[found.targets[i]],
+                    "prediction": names[said[i]],
+                    "confidence": float(judged[i].max()),
+                    "shown": modality.show(found.dataset, int(found.rows[i])),
+                }
+            )
+    return shown
+
+
+def environment() -> dict[str, Any]:
+    """Machine, packages and commit that the figures belong to."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "platform": platform.platform(),
+        "cpu": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "packages": {name: _version(name) for name in ("leaven", *_PACKAGES)},
+        "commit": _commit(),
+        "made": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return models[0] if models else platform.processor()
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """The commit of a source checkout; None for an installed package."""
+    home = Path(__file__).resolve().parents[3]
+    if not (home / ".git").exists():
+        return None
+    asked = subprocess.run(
+        ["git", "-C", str(home), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or None

@@ -1,0 +1,87 @@
+"""Numbers as people read them: one decimal, thin spaces, a true minus."""
+
+from __future__ import annotations
+
+import math
+
+__all__ = ["MINUS", "MISSING", "THIN", "count", "decimal", "duration", "percent", "points", "span"]
+
+#: Narrow no-break space: groups digits and parts a number from its unit.
+THIN = "\u202f"
+MINUS = "\u2212"
+MISSING = "\u2013"
+
+
+def decimal(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
+    """A number with so many decimals; an en dash for None and NaN.
+
+    >>> decimal(-0.04), decimal(2.25, sign=True), decimal(float("nan")) == MISSING
+    ('0.0', '+2.2', True)
+    """
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{abs(value):.{digits}f}"
+    if not float(text):
+        return text
+    return (MINUS if value < 0 else "+" if sign else "") + text
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in per cent.
+
+    >>> percent(0.8125).replace(THIN, " ")
+    '81.2 %'
+    """
+    text = decimal(None if share is None else 100 * share, digits)
+    return text if text == MISSING else f"{text}{THIN}%"
+
+
+def points(difference: float | None, *, sign: bool = True) -> str:
+    """A difference of two shares in percentage points.
+
+    >>> points(0.061)
+    '+6.1'
+    """
+    return decimal(None if difference is None else 100 * difference, sign=sign)
+
+
+def span(low: float | None, high: float | None) -> str:
+    """The ends of a 95 % interval, both shares, in per cent or points.
+
+    >>> span(0.039, 0.082).replace(THIN, " ")
+    '95 %: 3.9 to 8.2'
+    """
+    return f"95{THIN}%: {points(low, sign=False)} to {points(high, sign=False)}"
+
+
+def count(number: float | None) -> str:
+    """A whole number with thin spaces between thousands.
+
+    >>> count(1234567).replace(THIN, " ")
+    '1 234 567'
+    """
+    if number is None or not math.isfinite(number):
+        return MISSING
+    return f"{round(number):,}".replace(",", THIN).replace("-", MINUS)
+
+
+def duration(seconds: float | None) -> str:
+    """A duration as people say it.
+
+    >>> [duration(s).replace(THIN, " ") for s in (0.4, 42, 130, 7500)]
+    ['under 1 s', '42 s', '2 min 10 s', '2 h 5 min']
+    """
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return MISSING
+    if seconds < 1:
+        return f"under 1{THIN}s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}{THIN}s"
+    large, small, names = (
+        (whole // 60, whole % 60, ("min", "s"))
+        if whole < 3600
+        else (whole // 3600, whole % 3600 // 60, ("h", "min"))
+    )
+    rest = f" {small}{THIN}{names[1]}" if small else ""
+    return f"{large}{THIN}{names[0]}{rest}"

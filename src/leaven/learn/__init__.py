@@ -1,0 +1,1 @@
+"""How it learns: tasks, encoders, objectives, classic methods and the one loop."""

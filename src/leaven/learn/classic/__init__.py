@@ -1,0 +1,1 @@
+"""Methods that fit on frozen features without the loop, one file each."""

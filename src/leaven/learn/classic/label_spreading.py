@@ -1,0 +1,61 @@
+"""Label spreading on a sparse graph of nearest neighbours.
+
+Zhou et al. 2004, "Learning with local and global consistency", eq. 4, on a self-tuning
+neighbour graph. Labels flow along the graph through the unlabelled records; a new record asks
+its nearest references. Columns are scaled to the labelled shares of the classes (class mass
+normalisation, Zhu, Ghahramani & Lafferty 2003, section 4), or large clusters would drain small
+ones.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from leaven.learn.classic_method import ClassicMethod
+from leaven.learn.graph import affinity, nearest, spread
+from leaven.learn.method import METHODS
+from leaven.learn.network import NeighbourHead
+
+__all__ = ["LabelSpreading"]
+
+
+class LabelSpreading(ClassicMethod):
+    """`neighbours` edges a record; `alpha` the share of its answer a record takes from them."""
+
+    name = "label-spreading"
+    summary = "labels flow along a graph of nearest neighbours"
+    paper = "Zhou et al. 2004, NIPS 16"
+    unlabelled = True
+
+    def __init__(self, neighbours: int = 15, alpha: float = 0.95) -> None:
+        self.neighbours, self.alpha = neighbours, alpha
+
+    def head(
+        self,
+        features: npt.NDArray[np.float32],
+        targets: npt.NDArray[np.int64],
+        classes: int,
+        seed: int,
+    ) -> NeighbourHead:
+        """Spread over all records, and keep them as references for new ones."""
+        position, distance = nearest(features, self.neighbours)
+        graph, scale = affinity(position, distance)
+        labelled = np.flatnonzero(targets >= 0)
+        seeds = np.zeros((len(targets), classes))
+        seeds[labelled, targets[labelled]] = 1.0
+        scores = spread(graph, seeds, self.alpha).clip(0)
+        shares = seeds.sum(0) / len(labelled)
+        mass = scores.sum(0)
+        scores *= np.divide(shares, mass, out=np.zeros_like(mass), where=mass > 0)
+        total = scores.sum(1, keepdims=True)
+        scores = np.where(total > 0, scores / np.where(total > 0, total, 1), shares)
+        head = NeighbourHead(len(features), features.shape[1], classes, self.neighbours)
+        head.reference.copy_(torch.from_numpy(features))
+        head.scale.copy_(torch.from_numpy(scale))
+        head.scores.copy_(torch.from_numpy(scores))
+        return head
+
+
+METHODS.add("label-spreading", LabelSpreading())

@@ -1,0 +1,85 @@
+"""The noun between records and heads: an encoder turns a batch of records into features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from leaven.core.registry import Registry
+from leaven.data.arrays import Arrays, Batch
+from leaven.data.dataset import Index
+from leaven.data.modality import Spec
+
+__all__ = ["ENCODERS", "Encoder", "encode", "sample"]
+
+
+class Encoder(nn.Module, ABC):
+    """Features of records, (batch, width).
+
+    What an encoder learns without labels (means, idf, components) it learns in `prepare` and
+    keeps in buffers or parameters, so that it is saved with the weights.
+    """
+
+    name: ClassVar[str]
+    modality: ClassVar[str]
+    summary: ClassVar[str]
+    #: Whether the loop may run it under bf16 (pays for convolutions and attention only).
+    half: ClassVar[bool] = False
+    #: Factor on the learning rate of its parameters.
+    rate: ClassVar[float] = 1.0
+    width: int
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__()
+        self.config = config
+
+    @classmethod
+    @abstractmethod
+    def configure(cls, spec: Spec) -> dict[str, Any]:
+        """The constructor's arguments (plain JSON) for records of this spec."""
+
+    def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:  # noqa: B027
+        """Learn statistics from the training records at `index`. Labels are not given."""
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Tensor:
+        """(batch, width) features of a view."""
+
+
+ENCODERS: Registry[type[Encoder]] = Registry("encoder", "leaven.learn.models")
+
+
+@torch.inference_mode()
+def encode(
+    encoder: nn.Module, arrays: Arrays, index: Index, plain: Any, block: int = 1024
+) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(len(index), width) features or logits of the records at `index`, in evaluation mode.
+
+    `plain` is the modality's unchanged view. Works in blocks, so that memory stays bounded.
+    """
+    device = next(iter([*encoder.parameters(), *encoder.buffers()])).device
+    was_training = encoder.training
+    encoder.eval()
+    parts: Sequence[np.ndarray[Any, Any]] = [
+        encoder(
+            plain({k: v.to(device) for k, v in arrays.batch(index[start : start + block]).items()})
+        )
+        .float()
+        .cpu()
+        .numpy()
+        for start in range(0, len(index), block)
+    ]
+    encoder.train(was_training)
+    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+
+
+def sample(index: Index, most: int, seed: int) -> Index:
+    """At most `most` of the positions, drawn once; enough for statistics of a large set."""
+    if len(index) <= most:
+        return index
+    return np.sort(np.random.default_rng(seed).choice(index, most, replace=False))

@@ -1,0 +1,116 @@
+"""A method: what turns a problem of few labels into a network, and reports as it goes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Generator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from leaven.core.recipe import Training
+from leaven.core.registry import Registry
+from leaven.data.arrays import Arrays
+from leaven.data.dataset import Index
+from leaven.data.modality import MODALITIES, Modality, Spec
+from leaven.learn.encoder import ENCODERS, Encoder
+from leaven.learn.network import Network
+from leaven.learn.task import TASKS, Task
+
+if TYPE_CHECKING:
+    from leaven.learn.state import TrainState
+
+__all__ = ["METHODS", "Method", "Problem", "Step"]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """All a method may know. Labels of records outside `train` are not in it.
+
+    `targets` is (n,) with -1 everywhere but at `train`; `unlabelled` are the positions whose
+    records may be looked at without a label. `steps` is for methods that train by steps.
+    """
+
+    arrays: Arrays
+    spec: Spec
+    modality: str
+    task: str
+    classes: int
+    targets: npt.NDArray[np.int64]
+    train: Index
+    unlabelled: Index
+    encoder: str
+    seed: int = 0
+    steps: int = 1000
+    training: Training = field(default_factory=Training)
+
+    @property
+    def views(self) -> Modality:
+        """The modality, which draws the views."""
+        return MODALITIES[self.modality]
+
+    @property
+    def label(self) -> Task:
+        """The task, which knows what a label means."""
+        return TASKS[self.task]
+
+    def build_encoder(self) -> Encoder:
+        """The encoder, its statistics learnt from all records the method may look at."""
+        kind = ENCODERS[self.encoder]
+        encoder = kind(**kind.configure(self.spec))
+        known = np.sort(np.concatenate([self.train, self.unlabelled]))
+        encoder.prepare(self.arrays, known, self.seed)
+        return encoder
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of a fit, yielded after it was taken.
+
+    `terms` are the loss's named parts and `figures` what else is worth watching (coverage,
+    agreement); both are scalar tensors, read only by who needs them, since reading one waits
+    for the device. `state` is what a checkpoint saves; None for methods without steps.
+    """
+
+    number: int
+    total: int
+    terms: dict[str, Tensor] = field(default_factory=dict)
+    figures: dict[str, Tensor] = field(default_factory=dict)
+    state: TrainState | None = None
+
+
+class Method(ABC):
+    """A named way to learn. One instance each, registered in METHODS."""
+
+    name: str
+    summary: str
+    paper: str
+    family: str
+    #: Name of the supervised method it is compared with, trained alike on the same encoder.
+    baseline: str
+    #: Whether it reads unlabelled records.
+    unlabelled: bool
+    #: Whether its time grows with `Problem.steps`.
+    stepped: bool
+
+    @property
+    def row(self) -> dict[str, str] | None:
+        """Its choices in words, where it is composed of choices."""
+        return None
+
+    @abstractmethod
+    def default_encoder(self, modality: Modality) -> str:
+        """The encoder it uses when none is named."""
+
+    @abstractmethod
+    def fit(
+        self, problem: Problem, checkpoint: Path | None = None
+    ) -> Generator[Step, None, Network]:
+        """Yield each step; return the fitted network. Continues from `checkpoint` if it exists."""
+
+
+METHODS: Registry[Method] = Registry("method", "leaven.learn.objectives", "leaven.learn.classic")

@@ -1,0 +1,1 @@
+"""Encoders, one file each: from the arrays of a modality to features."""

@@ -1,0 +1,1 @@
+"""Methods that train a network over the one loop, one file each."""

@@ -1,0 +1,204 @@
+"""Each command is one library call, and says its result in words and in JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any
+
+import fake_api
+import pytest
+from typer.testing import CliRunner, Result
+
+import leaven
+from leaven.cli import app
+
+COMMANDS = ["check", "fit", "predict", "compare", "methods", "encoders", "report"]
+
+
+def use(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
+    api = fake_api.build(**options)
+    monkeypatch.setitem(sys.modules, "leaven.api", api)
+    monkeypatch.setattr(leaven, "api", api, raising=False)
+    return api
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Any:
+    return use(monkeypatch)
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+def test_help_lists_every_command():
+    result = run("--help")
+    assert result.exit_code == 0
+    listed = re.findall(r"^│ (\w+) {2,}", result.stdout, re.MULTILINE)
+    assert [name for name in listed if name in COMMANDS] == COMMANDS
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_and_json(command: str):
+    result = run(command, "--help")
+    assert result.exit_code == 0
+    assert "--json" in result.stdout
+    assert f"Usage: leaven {command}" in result.stdout
+
+
+def test_version():
+    result = run("--version")
+    assert (result.exit_code, result.stdout) == (0, f"leaven {leaven.__version__}\n")
+
+
+def test_no_command_is_wrong_use():
+    result = run()
+    assert result.exit_code == 2
+    assert "Commands" in result.stdout
+
+
+def test_check_hands_on_its_options(api):
+    result = run(
+        *("check", "x.csv", "--label", "y", "--modality", "text", "--id", "k"),
+        *("--group", "g", "--time", "t", "--labels", "l.csv"),
+    )
+    assert result.exit_code == 0
+    (name, options) = api.calls[0]
+    assert name == "check"
+    assert options.pop("progress") is not None
+    assert options == {
+        "data": "x.csv",
+        "label": "y",
+        "modality": "text",
+        "id": "k",
+        "group": "g",
+        "time": "t",
+        "labels": "l.csv",
+    }
+
+
+def test_check_says_what_is_there_and_what_is_wrong(api):
+    said = run("check", "x.csv").stdout.replace("\N{THIN SPACE}", "")
+    assert said.startswith("intents: 9974 records (text), 616 labelled in 20 classes, 9358 unlab")
+    assert "3 records are quarantined: empty text 3." in said
+    assert "! warning" in said
+    assert "and 8 more." in said
+    assert "Advice: semi-supervised" in said
+
+
+def test_output_holds_no_escape_sequences_and_no_markup_is_obeyed(api):
+    said = run("check", "x.csv").stdout
+    assert "\x1b" not in said
+    assert "[bold]may[/bold]" in said
+
+
+@pytest.mark.parametrize(("clean", "code"), [(False, 1), (True, 0)])
+def test_check_strict_fails_on_findings(monkeypatch, clean: bool, code: int):
+    use(monkeypatch, clean=clean)
+    assert run("check", "x.csv", "--strict").exit_code == code
+    assert run("check", "x.csv").exit_code == 0
+
+
+def test_check_json_is_the_librarys_answer(api):
+    assert json.loads(run("check", "x.csv", "--json").stdout) == api.check("x.csv")
+
+
+def test_fit_hands_on_its_options(api):
+    result = run(
+        *("fit", "x.csv", "--label", "y", "--method", "fixmatch", "--encoder", "enc"),
+        *("--budget", "400steps", "--seed", "3", "--out", "o", "--holdout", "h.csv"),
+        *("--recipe", "r.toml", "--fresh", "--json"),
+    )
+    assert result.exit_code == 0
+    assert api.calls[0][1] == {
+        "data": "x.csv",
+        "label": "y",
+        "modality": None,
+        "id": None,
+        "group": None,
+        "time": None,
+        "labels": None,
+        "method": "fixmatch",
+        "encoder": "enc",
+        "budget": "400steps",
+        "seed": 3,
+        "out": "o",
+        "holdout": "h.csv",
+        "recipe": "r.toml",
+        "fresh": True,
+        "progress": None,
+    }
+
+
+def test_fit_says_the_verdict_first_and_the_report_last(api):
+    result = run("fit", "x.csv")
+    lines = result.stdout.splitlines()
+    assert lines[0] == fake_api.STORY["verdict"]["sentence"]
+    assert re.search(r"accuracy +71\.2 % \(68\.9 to 73\.4\) +65\.1 %", result.stdout)
+    assert re.search(r"ece +0\.041 \(0\.030 to 0\.050\) +–", result.stdout)
+    assert lines[-1].split() == ["Report", "runs/intents-a1/report.html"]
+    assert "2 min left" in result.stderr
+    assert "chatter" in result.stderr
+
+
+def test_fit_json_keeps_stdout_for_the_object(api):
+    result = run("fit", "x.csv", "--json")
+    story = json.loads(result.stdout)
+    assert list(story) == ["run", "dataset", "metrics", "baseline", "verdict"]
+    assert story["metrics"]["log_loss"]["value"] is None
+    assert "left" not in result.stderr
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("better", 0), ("unproven", 1), ("worse", 1)])
+def test_fit_require_better(monkeypatch, outcome: str, code: int):
+    use(monkeypatch, outcome=outcome)
+    assert run("fit", "x.csv").exit_code == 0
+    result = run("fit", "x.csv", "--require", "better", "--json")
+    assert result.exit_code == code
+    assert json.loads(result.stdout)["verdict"]["outcome"] == outcome
+
+
+def test_fit_shows_the_methods_figures_where_the_baseline_is_kept(monkeypatch):
+    verdict = {**fake_api.STORY["verdict"], "kept": "supervised", "outcome": "unproven"}
+    story = {**fake_api.STORY, "verdict": verdict, "method_metrics": {"accuracy": {"value": 0.5}}}
+    monkeypatch.setattr(fake_api, "STORY", story)
+    use(monkeypatch, outcome="unproven")
+    said = run("fit", "x.csv").stdout
+    assert re.search(r"^ +fixmatch +supervised \(baseline\) · kept", said, re.MULTILINE)
+    assert re.search(r"^accuracy +50\.0 % +65\.1 %", said, re.MULTILINE)
+
+
+def test_predict_writes_and_counts(api):
+    assert "By class: a 2." in run("predict", "r", "d.csv", "--out", "p.csv").stdout
+    assert api.calls == [("predict", {"run": "r", "data": "d.csv", "out": "p.csv"})]
+    summary = json.loads(run("predict", "r", "d.csv", "--out", "p.csv", "--json").stdout)
+    assert summary["records"] == 2
+    assert summary["predictions"] == {"a": 2}
+    assert summary["mean_confidence"] == pytest.approx(0.8)
+
+
+def test_compare_shows_rows_pairs_and_warnings(api):
+    said = run("compare", "one", "two").stdout
+    assert "one against two: Not shown to be better." in said
+    assert "! The holdouts differ." in said
+    assert json.loads(run("compare", "one", "two", "--json").stdout) == api.compare(["one", "two"])
+
+
+def test_methods_and_encoders(api):
+    said = run("methods").stdout
+    assert "Sohn et al. 2020" in said
+    assert "label-spreading" in said
+    table = run("methods", "--table").stdout
+    assert "fixed 0.95" in table
+    assert "label-spreading" not in table
+    assert json.loads(run("methods", "--json").stdout) == {"methods": fake_api.METHODS}
+    assert "ngram-bag" in run("encoders").stdout
+    assert json.loads(run("encoders", "--json").stdout)["encoders"][0]["parameters"] == 1200
+
+
+def test_report_prints_the_path_alone(api):
+    assert run("report", "r").stdout == "r/report.html\n"
+    written = json.loads(run("report", "r", "--out", "x.html", "--json").stdout)
+    assert written == {"run": "r", "report": "x.html"}
