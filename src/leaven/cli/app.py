@@ -149,20 +149,22 @@ def fit(
     data: Data,
     label: Label = None,
     modality: Modality = None,
-    method: Annotated[str, typer.Option(help="A name that `leaven methods` lists.")] = "auto",
+    method: Annotated[
+        str | None, typer.Option(help="A name that `leaven methods` lists; chosen if not given.")
+    ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
             metavar="NAME_OR_FOLDER", help="A name that `leaven encoders` lists, or a folder."
         ),
     ] = None,
-    budget: Annotated[str, typer.Option(help="5m, 300s, 1h, or 400steps for each fit.")] = "5m",
-    seed: Annotated[int, typer.Option(help="The same seed gives the same run.")] = 0,
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where runs are kept.")] = "runs",
-    holdout: Annotated[
-        str | None,
-        typer.Option(metavar="FILE", help="Labelled records to measure on, never to train on."),
+    budget: Annotated[
+        str | None, typer.Option(help="5m (if not given), 300s, 1h, or 400steps for each fit.")
     ] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="The same seed gives the same run; 0 if not given.")
+    ] = None,
+    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where runs are kept.")] = "runs",
     id: Id = None,
     group: Group = None,
     time: Time = None,
@@ -198,7 +200,6 @@ def fit(
             budget=budget,
             seed=seed,
             out=out,
-            holdout=holdout,
             recipe=recipe,
             fresh=fresh,
             progress=listener,

@@ -18,6 +18,7 @@ from leaven.core.errors import UnknownNameError
 __all__ = ["Registry"]
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 
 class Registry(Generic[T]):
@@ -27,8 +28,8 @@ class Registry(Generic[T]):
     ----------
     noun : what one entry is called in messages, such as "method".
     packages : dotted names of the packages whose modules register entries when imported.
-        Other distributions add theirs with the entry point group `leaven.<noun>s`; an entry
-        point names a module to import.
+    group : the entry point group by which other distributions add theirs, `leaven.<noun>s` if
+        not given; an entry point names a module to import.
 
     >>> colours = Registry("colour")
     >>> colours.add("rye", "#7a4a1e")
@@ -38,8 +39,9 @@ class Registry(Generic[T]):
     leaven.core.errors.UnknownNameError: 'colour' must be one of: rye. Got 'rey'. Did you mean 'rye'?
     """
 
-    def __init__(self, noun: str, *packages: str) -> None:
+    def __init__(self, noun: str, *packages: str, group: str = "") -> None:
         self.noun = noun
+        self._group = group or f"leaven.{noun}s"
         self._packages = packages
         self._entries: dict[str, T] = {}
         self._filled = not packages
@@ -51,11 +53,11 @@ class Registry(Generic[T]):
         self._entries[name] = entry
         return entry
 
-    def register(self, name: str) -> Callable[[type], type]:
+    def register(self, name: str) -> Callable[[type[C]], type[C]]:
         """A decorator for classes: keeps one instance, built without arguments."""
 
-        def keep(cls: type) -> type:
-            self.add(name, cls())
+        def keep(cls: type[C]) -> type[C]:
+            self.add(name, cls())  # type: ignore[arg-type]  # C is a kind of T, which Python cannot say
             return cls
 
         return keep
@@ -90,5 +92,5 @@ class Registry(Generic[T]):
             module = importlib.import_module(package)
             for info in pkgutil.iter_modules(module.__path__, f"{package}."):
                 importlib.import_module(info.name)
-        for point in entry_points(group=f"leaven.{self.noun}s"):
+        for point in entry_points(group=self._group):
             point.load()

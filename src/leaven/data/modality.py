@@ -29,8 +29,8 @@ Shown = dict[str, Any]
 class Modality(ABC):
     """One kind of record. Stateless: what must be remembered is in the spec.
 
-    Views draw one random parameter a record, all records of a batch at once, on the device of
-    the batch, from the generator they are given.
+    Views draw one random parameter a record, all records of a batch at once, from a generator
+    that lives on the batch's device; they return the arrays the encoder reads and no others.
     """
 
     name: ClassVar[str]
@@ -63,4 +63,6 @@ class Modality(ABC):
         """One record, small, for a page."""
 
 
-MODALITIES: Registry[Modality] = Registry("modality", "leaven.data.modalities")
+MODALITIES: Registry[Modality] = Registry(
+    "modality", "leaven.data.modalities", group="leaven.modalities"
+)

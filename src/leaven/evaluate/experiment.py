@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leaven.core.budget import Budget
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.arrays import Arrays
@@ -19,7 +20,7 @@ from leaven.data.splits import Split, split
 from leaven.evaluate.calibration import apply, cross_fitted, fit_temperature
 from leaven.evaluate.comparison import Verdict, compare, unmeasured
 from leaven.evaluate.folder import RunFolder
-from leaven.evaluate.stages import Stage, fit_stage, plan_pace, renew_pace
+from leaven.evaluate.stages import Stage, due_time, fit_stage, plan_pace, renew_pace
 from leaven.learn.extractor import find_extractor
 from leaven.learn.front import Front
 from leaven.learn.method import METHODS, Problem
@@ -30,7 +31,6 @@ __all__ = ["Experiment", "experiment"]
 
 Floats = npt.NDArray[np.float64]
 
-_CHECKPOINT_SECONDS = 5.0
 
 
 @dataclass
@@ -152,6 +152,7 @@ def _fit(
 ) -> Generator[Progress, None, dict[str, Floats]]:
     """Fit all stages; returns each arm's logits (n, k), NaN where it was not asked."""
     stages = _stages(found.split, arms)
+    budget = Budget.parse(found.recipe.budget)
     pace = plan_pace(found.recipe, problem, stages, folder)
     logits = {arm: np.full((len(found.dataset), problem.classes), np.nan) for arm in arms}
     total, done = sum(pace.weight(stage) for stage in stages), 0.0
@@ -161,7 +162,9 @@ def _fit(
             rest = stages[number:]
             pace = renew_pace(found.recipe, pace, rest, found.records, folder)
             total = done + sum(pace.weight(later) for later in rest)
-        fit = fit_stage(stage, problem, folder, pace, _CHECKPOINT_SECONDS)
+        # Only the last fit is held to the clock: the fits that are compared stay alike.
+        due = due_time(budget) if budget.seconds is not None and stage is stages[-1] else None
+        fit = fit_stage(stage, problem, folder, pace, due)
         while True:
             try:
                 inner = next(fit)
@@ -184,7 +187,7 @@ def _fit(
 
 def _watched(figures: dict[str, float]) -> dict[str, float]:
     """What is worth a place on the progress line."""
-    return {name: figures[name] for name in ("loss", "coverage") if name in figures}
+    return {name: figures[name] for name in ("coverage",) if name in figures}
 
 
 def _accuracies(found: Experiment, logits: dict[str, Floats], arms: list[str]) -> dict[str, float]:

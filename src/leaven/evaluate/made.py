@@ -57,14 +57,14 @@ def make_run(
 
 def _name(dataset: Dataset, recipe: Recipe) -> str:
     """Readable, and another for other data, another recipe or another version of Leaven."""
-    told = json.dumps([dataset.hash, dataset.ids.tolist() and _ids(dataset), recipe.model_dump()])
+    told = json.dumps([dataset.hash, _ids(dataset), recipe.model_dump()])
     digest = hashlib.sha256(f"{told}{__version__}".encode()).hexdigest()[:8]
     plain = "".join(c if c.isalnum() or c in "-_" else "-" for c in dataset.name)[:40] or "data"
     return f"{plain}-{recipe.method}-{recipe.seed}-{digest}"
 
 
 def _ids(dataset: Dataset) -> str:
-    """Digest of ids and groups: they decide the split, not the content."""
+    """Digest of the ids, which a repeated record or the user's own names may change."""
     digest = hashlib.sha256("\x1e".join(sorted(map(str, dataset.ids))).encode())
     return digest.hexdigest()
 

@@ -11,7 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import RunError
-from leaven.data.dataset import Dataset
+from leaven.data.dataset import Column, Dataset
+from leaven.evaluate.comparison import Verdict
+from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.report import render
 from leaven.learn.predictor import Predictor
 
@@ -49,25 +51,25 @@ class Run:
             raise RunError(f"'{path / 'run.json'}' is damaged: {broken}.") from broken
 
     def __repr__(self) -> str:
-        return f"Run({str(self.folder)!r}: {self.verdict['sentence']})"
+        return f"Run({str(self.folder)!r}: {self.verdict.sentence})"
 
     @property
-    def verdict(self) -> dict[str, Any]:
+    def verdict(self) -> Verdict:
         """Outcome, the method kept, the difference with its interval, and a sentence."""
-        verdict: dict[str, Any] = self.story["verdict"]
-        return verdict
+        told = self.story["verdict"]
+        difference = Estimate(**told["difference"]) if told["difference"] else None
+        return Verdict(**told | {"difference": difference})
 
     @property
-    def metrics(self) -> dict[str, Any]:
-        """Figures of the model that ships: name → value, low, high, n."""
-        metrics: dict[str, Any] = self.story["metrics"]
-        return metrics
+    def metrics(self) -> dict[str, Estimate]:
+        """Figures of the model that ships, by name."""
+        return {name: Estimate(**told) for name, told in self.story["metrics"].items()}
 
     @property
-    def baseline(self) -> dict[str, Any]:
-        """The supervised baseline: its method and metrics."""
-        baseline: dict[str, Any] = self.story["baseline"]
-        return baseline
+    def baseline(self) -> dict[str, Estimate]:
+        """The same figures of the supervised baseline."""
+        told = self.story["baseline"]["metrics"]
+        return {name: Estimate(**figure) for name, figure in told.items()}
 
     @cached_property
     def predictor(self) -> Predictor:
@@ -87,14 +89,16 @@ class Run:
 
     def dataset(self, records: Any) -> Dataset:
         """Records as the model reads them: a Dataset, a path, an array, texts or a data frame."""
-        modality = self.story["dataset"]["modality"]
+        told = self.story["dataset"]
+        modality = told["modality"]
+        columns = tuple(Column(**column) for column in told["columns"])
         if isinstance(records, Dataset):
             return records
         if isinstance(records, str | Path):
-            return Dataset.read(records, label=False, modality=modality)
+            return Dataset.read(records, label=False, modality=modality, columns=columns)
         if isinstance(records, np.ndarray | list | tuple):
             return Dataset.from_arrays(records, modality=modality)
-        return Dataset.from_frame(records, label=False, modality=modality)
+        return Dataset.from_frame(records, label=False, modality=modality, columns=columns)
 
     def predict(self, records: Any) -> npt.NDArray[np.float64]:
         """(n, k) calibrated probabilities, one row a record in the order given.

@@ -22,12 +22,12 @@ def side_by_side(runs: Sequence[Run]) -> dict[str, Any]:
     rows = [
         {
             "run": str(run.folder),
-            "method": run.verdict["method"],
-            "kept": run.verdict["kept"],
+            "method": run.verdict.method,
+            "kept": run.verdict.kept,
             "dataset": run.story["dataset"]["name"],
-            "accuracy": run.metrics.get("accuracy"),
-            "baseline": run.baseline["metrics"].get("accuracy"),
-            "verdict": run.verdict["sentence"],
+            "accuracy": run.story["metrics"].get("accuracy"),
+            "baseline": run.story["baseline"]["metrics"].get("accuracy"),
+            "verdict": run.verdict.sentence,
             "seconds": run.story["run"]["seconds"],
         }
         for run in runs
@@ -69,5 +69,5 @@ def _right(run: Run) -> dict[tuple[str, str], bool]:
     """For each judged record, by id and content, whether the shipping model was right."""
     table = pq.read_table(run.folder / "evidence.parquet")
     keys = zip(table["id"].to_pylist(), table["content"].to_pylist(), strict=True)
-    said, label = table[run.verdict["kept"]].to_pylist(), table["label"].to_pylist()
+    said, label = table[run.verdict.kept].to_pylist(), table["label"].to_pylist()
     return {key: a == b for key, a, b in zip(keys, said, label, strict=True)}

@@ -28,7 +28,7 @@ FOLD_SHARE = 0.5
 _PROBE = 0.015  # of a time budget, for finding out what a step of a method costs
 _RESERVE = 0.04  # of a time budget, for predictions, figures and the report
 _POINTS = 80  # of a stage's history
-_TOLERANCE = 1.03  # a stage slower than planned by more than this is shortened
+CHECKPOINT_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -118,12 +118,11 @@ def renew_pace(
     if kept is not None:
         return _pace(kept)
     costs = dict(pace.costs)
-    for name, cost in costs.items():
+    for name in costs:
         took = [r for r in records if r["method"] == name]
-        steps = sum(r["steps"] for r in took)
-        seconds = sum(r["seconds"] for r in took) - cost.setup * len(took)
-        if METHODS[name].stepped and steps:
-            costs[name] = Cost(cost.setup, max(seconds / steps, 1e-6))
+        setup, steps = sum(r["setup"] for r in took), sum(r["steps"] for r in took)
+        each = (sum(r["seconds"] for r in took) - setup) / steps
+        costs[name] = Cost(setup / len(took), each if METHODS[name].stepped else 0.0)
     pace = Pace(_affordable(stages, costs, _left(budget, folder), recipe), costs)
     folder.write("final-pace.json", asdict(pace))
     folder.tick()
@@ -136,8 +135,13 @@ def _pace(kept: dict[str, Any]) -> Pace:
 
 def _left(budget: Budget, folder: RunFolder) -> float:
     """Seconds left for fits, those for predictions and report taken off."""
+    return due_time(budget) - folder.elapsed
+
+
+def due_time(budget: Budget) -> float:
+    """When the last fit must end; what is left is for predictions, figures and the report."""
     assert budget.seconds is not None
-    return budget.seconds * (1 - _RESERVE) - folder.elapsed
+    return budget.seconds * (1 - _RESERVE)
 
 
 def _affordable(
@@ -169,11 +173,17 @@ def _try(name: str, problem: Problem, seconds: float) -> Cost:
 
 
 def fit_stage(
-    stage: Stage, problem: Problem, folder: RunFolder, pace: Pace, every: float
+    stage: Stage,
+    problem: Problem,
+    folder: RunFolder,
+    pace: Pace,
+    due: float | None = None,
+    every: float = CHECKPOINT_SECONDS,
 ) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
     """Fit one stage, going on from its checkpoint; return the network and a record of it.
 
     A finished stage is read back instead. A checkpoint is written about every `every` seconds.
+    `due` is the folder's time by which it is to end; without one it takes the steps of its pace.
     Progress counts the stage's steps.
     """
     home = folder.work / stage.name
@@ -190,7 +200,7 @@ def fit_stage(
     )
     history: list[dict[str, float]] = []
     before, began = 0.0, time.monotonic()  # seconds of this stage in earlier processes, and now
-    saved, first, taken = began, True, 0
+    setup, number, saved = 0.0, 0, began
     fit = METHODS[stage.method].fit(problem, checkpoint)
     while True:
         try:
@@ -198,16 +208,20 @@ def fit_stage(
         except StopIteration as done:
             network: Network = done.value
             break
-        now, taken = time.monotonic(), step.number
-        if first and step.state is not None and step.state.note:
-            history, before = step.state.note["history"], step.state.note["seconds"]
-        first = False
-        if taken * _POINTS // step.total > (taken - 1) * _POINTS // step.total:
+        now = time.monotonic()
+        if number == 0:
+            setup, first, first_number = now - began, now, step.number
+            if step.state is not None and step.state.note:
+                history, before = step.state.note["history"], step.state.note["seconds"]
+        number = step.number
+        if number * _POINTS // step.total > (number - 1) * _POINTS // step.total:
             history.append(_point(step))
-            yield Progress(stage.title, taken, step.total, figures=history[-1])
+            yield Progress(stage.title, number, step.total, figures=history[-1])
         if step.state is None:
             continue
-        _keep_to(pace.seconds(stage), step.state, before + now - began)
+        if due is not None and number % 20 == 0 and number > first_number:
+            each = (now - first) / (number - first_number)
+            _keep_to(due - folder.elapsed, each, step.state)
         if now - saved > every:
             step.state.note = {"history": history, "seconds": before + now - began}
             step.state.save(checkpoint)
@@ -220,7 +234,8 @@ def fit_stage(
         "title": stage.title,
         "method": stage.method,
         "final": stage.final,
-        "steps": taken,
+        "steps": number,
+        "setup": setup,
         "seconds": before + time.monotonic() - began,
         "history": history,
     }
@@ -245,15 +260,12 @@ def _point(step: Step) -> dict[str, float]:
     return {"step": step.number, "loss": round(loss, 6)} | values
 
 
-def _keep_to(seconds: float | None, state: TrainState, spent: float) -> None:
-    """Shorten a stage that is slower than planned; the plan stands while it is not.
+def _keep_to(left: float, each: float, state: TrainState) -> None:
+    """Shorten a stage that would end late by more than a twentieth of the time it has left.
 
-    Only a machine whose speed has changed makes a difference here, so that an interrupted run
-    and an undisturbed one take the same steps.
+    Only a machine that has become slower makes a difference here: otherwise the plan stands, so
+    that an interrupted run and an undisturbed one take the same steps.
     """
-    if seconds is None or state.step < 10 or state.step * 50 % state.total >= 50:
-        return
-    projected = spent / state.step * state.total
-    if projected > seconds * _TOLERANCE:
-        affordable = int(state.step * seconds / spent)
-        state.total = max(state.step, min(state.total, affordable))
+    needed = each * (state.total - state.step)
+    if needed > left * 1.05 + 0.5:
+        state.total = state.step + max(int(left / each), 0)
