@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 import leaven
 from leaven.cli import app
+from leaven.core.wording import THIN
 
 COMMANDS = ["check", "fit", "predict", "compare", "methods", "encoders", "report"]
 
@@ -31,6 +32,11 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def run(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments))
+
+
+def spoken(*arguments: str) -> str:
+    """Stdout as it is read aloud: thin spaces as plain ones."""
+    return run(*arguments).stdout.replace(THIN, " ")
 
 
 def test_help_lists_every_command():
@@ -80,8 +86,8 @@ def test_check_hands_on_its_options(api):
 
 
 def test_check_says_what_is_there_and_what_is_wrong(api):
-    said = run("check", "x.csv").stdout.replace("\N{THIN SPACE}", "")
-    assert said.startswith("intents: 9974 records (text), 616 labelled in 20 classes, 9358 unlab")
+    said = spoken("check", "x.csv")
+    assert said.startswith("intents: 9 974 records (text), 616 labelled in 20 classes, 9 358 unlab")
     assert "3 records are quarantined: empty text 3." in said
     assert "! warning" in said
     assert "and 8 more." in said
@@ -108,7 +114,7 @@ def test_check_json_is_the_librarys_answer(api):
 def test_fit_hands_on_its_options(api):
     result = run(
         *("fit", "x.csv", "--label", "y", "--method", "fixmatch", "--encoder", "enc"),
-        *("--budget", "400steps", "--seed", "3", "--out", "o", "--holdout", "h.csv"),
+        *("--budget", "400steps", "--seed", "3", "--out", "o"),
         *("--recipe", "r.toml", "--fresh", "--json"),
     )
     assert result.exit_code == 0
@@ -125,7 +131,6 @@ def test_fit_hands_on_its_options(api):
         "budget": "400steps",
         "seed": 3,
         "out": "o",
-        "holdout": "h.csv",
         "recipe": "r.toml",
         "fresh": True,
         "progress": None,
@@ -134,12 +139,13 @@ def test_fit_hands_on_its_options(api):
 
 def test_fit_says_the_verdict_first_and_the_report_last(api):
     result = run("fit", "x.csv")
-    lines = result.stdout.splitlines()
+    said = result.stdout.replace(THIN, " ")
+    lines = said.splitlines()
     assert lines[0] == fake_api.STORY["verdict"]["sentence"]
-    assert re.search(r"accuracy +71\.2 % \(68\.9 to 73\.4\) +65\.1 %", result.stdout)
-    assert re.search(r"ece +0\.041 \(0\.030 to 0\.050\) +–", result.stdout)
+    assert re.search(r"accuracy +71\.2 % \(68\.9 to 73\.4\) +65\.1 %", said)
+    assert re.search(r"calibration error \(ECE\) +0\.041 \(0\.030 to 0\.050\) +–", said)
     assert lines[-1].split() == ["Report", "runs/intents-a1/report.html"]
-    assert "2 min left" in result.stderr
+    assert "2 min left" in result.stderr.replace(THIN, " ")
     assert "chatter" in result.stderr
 
 
@@ -165,7 +171,7 @@ def test_fit_shows_the_methods_figures_where_the_baseline_is_kept(monkeypatch):
     story = {**fake_api.STORY, "verdict": verdict, "method_metrics": {"accuracy": {"value": 0.5}}}
     monkeypatch.setattr(fake_api, "STORY", story)
     use(monkeypatch, outcome="unproven")
-    said = run("fit", "x.csv").stdout
+    said = spoken("fit", "x.csv")
     assert re.search(r"^ +fixmatch +supervised \(baseline\) · kept", said, re.MULTILINE)
     assert re.search(r"^accuracy +50\.0 % +65\.1 %", said, re.MULTILINE)
 

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 
 from leaven.core.errors import SettingError
 from leaven.evaluate.comparison import compare, mcnemar, paired, unmeasured
-from leaven.evaluate.wording import THIN
+from leaven.core.wording import THIN
 
 NAMES = {"method": "fixmatch", "baseline": "supervised"}
 

@@ -62,7 +62,8 @@ class Face(TyperGroup):
 app = typer.Typer(
     name="leaven",
     cls=Face,
-    help="Accurate models from few labels and much unlabelled data.",
+    help="Accurate models from few labels and much unlabelled data, and an honest word on "
+    "whether the unlabelled data helped. Begin with: leaven check DATA, then leaven fit DATA.",
     epilog="Exit codes: 0 done, 1 what was asked to hold does not, 2 wrong use or input.",
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -76,29 +77,68 @@ class Requirement(StrEnum):
     better = "better"
 
 
+_READING, _TRAINING, _RESULT = "Reading the data", "Training", "Result"
+
 Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="A table, a folder of files, or a URL of one.")
+    str, typer.Argument(metavar="DATA", help="A table, a folder of files, or a URL of a table.")
 ]
 RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder.")]
-Label = Annotated[str | None, typer.Option(help="The column that holds the labels.")]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Holds the labels, empty where there is none. Found where its name is a usual one.",
+        rich_help_panel=_READING,
+    ),
+]
 Modality = Annotated[
-    str | None, typer.Option(help="What a record is: image, text, tabular … Found if not given.")
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What a record is: image, text, tabular or embedding. Found if not given.",
+        rich_help_panel=_READING,
+    ),
 ]
-Id = Annotated[str | None, typer.Option(help="The column that names the records.")]
+Id = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Names the records.", rich_help_panel=_READING),
+]
 Group = Annotated[
-    str | None, typer.Option(help="The column whose equal values must not be torn apart.")
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Records equal in it (one patient, one author) are never torn apart.",
+        rich_help_panel=_READING,
+    ),
 ]
-Time = Annotated[str | None, typer.Option(help="The column that orders the records in time.")]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Orders the records in time: the latest judge.",
+        rich_help_panel=_READING,
+    ),
+]
 Labels = Annotated[
-    str | None, typer.Option(metavar="FILE", help="A table of labels for a flat folder of files.")
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="A table of labels for a flat folder of files.",
+        rich_help_panel=_READING,
+    ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
+Json = Annotated[
+    bool,
+    typer.Option("--json", metavar="", help="One JSON object on stdout.", rich_help_panel=_RESULT),
+]
 
 
 @app.callback(invoke_without_command=True)
 def leaven(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", metavar="", help="Print the version.")
+    ] = False,
 ) -> None:
     """Print the version, or the help where no command is given."""
     if version:
@@ -118,7 +158,13 @@ def check(
     time: Time = None,
     labels: Labels = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 where there is a warning or an error.")
+        bool,
+        typer.Option(
+            "--strict",
+            metavar="",
+            help="Exit with 1 where there is a warning or an error.",
+            rich_help_panel=_RESULT,
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -150,37 +196,69 @@ def fit(
     label: Label = None,
     modality: Modality = None,
     method: Annotated[
-        str | None, typer.Option(help="A name that `leaven methods` lists; chosen if not given.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="One that `leaven methods` lists; chosen by modality if not given.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME_OR_FOLDER", help="A name that `leaven encoders` lists, or a folder."
+            metavar="NAME",
+            help="One that `leaven encoders` lists, or a Hugging Face model by name or folder.",
+            rich_help_panel=_TRAINING,
         ),
     ] = None,
     budget: Annotated[
-        str | None, typer.Option(help="5m (if not given), 300s, 1h, or 400steps for each fit.")
+        str | None,
+        typer.Option(
+            metavar="BUDGET",
+            help="For all of it: 5m (if not given), 300s, 1h. Or 400steps for each final fit.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="The same seed gives the same run; 0 if not given.")
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            help="Of all random choices; 0 if not given.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
-    out: Annotated[str, typer.Option(metavar="FOLDER", help="Where runs are kept.")] = "runs",
+    out: Annotated[
+        str,
+        typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=_RESULT),
+    ] = "runs",
     id: Id = None,
     group: Group = None,
     time: Time = None,
     labels: Labels = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="FILE.toml", help="A recipe to follow.")
+        str | None,
+        typer.Option(
+            metavar="FILE.toml",
+            help="Settings to follow, such as the recipe.toml of another run.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = None,
     require: Annotated[
-        Requirement | None, typer.Option(help="Exit with 1 unless the verdict is this.")
+        Requirement | None,
+        typer.Option(help="Exit with 1 unless the verdict is this.", rich_help_panel=_RESULT),
     ] = None,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Start anew where a cut-off run could be continued.")
+        bool,
+        typer.Option(
+            "--fresh",
+            metavar="",
+            help="Begin anew where the same command would continue or reopen a run.",
+            rich_help_panel=_TRAINING,
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Train a model and say whether the unlabelled data helped."""
+    """Train with and without the unlabelled records, judge both, and keep the better model."""
     from leaven.cli.progress import progress_line
     from leaven.cli.show import show_fit
 
@@ -222,7 +300,7 @@ def predict(
     run: RunFolder,
     data: Data,
     out: Annotated[
-        str, typer.Option(metavar="FILE", help="Where to write; ends in .csv, .parquet or .jsonl.")
+        str, typer.Option(metavar="FILE", help="Where to write: .csv, .parquet or .jsonl.")
     ],
     as_json: Json = False,
 ) -> None:
@@ -268,7 +346,10 @@ def compare(
 @app.command()
 def methods(
     table: Annotated[
-        bool, typer.Option("--table", help="The methods that are rows of choices, as one table.")
+        bool,
+        typer.Option(
+            "--table", metavar="", help="The methods that are rows of choices, as one table."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -334,8 +415,7 @@ def _fail(kind: str, message: str, as_json: bool, head: str = "Error: ") -> int:
     """Say on stderr what went wrong, and on stdout too where JSON was asked for."""
     if as_json:
         _print_json({"error": {"type": kind, "message": message}})
-    from leaven.cli.words import plain
+    from leaven.cli.show import show_failure
 
-    typer.secho(head, err=True, nl=False, bold=True, fg="red")
-    typer.echo("\n".join(plain(line) for line in message.splitlines()), err=True)
+    show_failure(head, message)
     return EXIT_BAD_INPUT

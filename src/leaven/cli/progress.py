@@ -12,8 +12,9 @@ from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
 from rich.table import Column
 
-from leaven.cli.words import duration, plain, share
+from leaven.cli.words import plain
 from leaven.core.progress import Progress
+from leaven.core.wording import percent, roughly
 
 __all__ = ["ACCENT", "progress_line", "sentence"]
 
@@ -43,23 +44,29 @@ def progress_line(*, quiet: bool) -> Iterator[Listener | None]:
 
 
 def sentence(progress: Progress) -> str:
-    """One line of progress in words.
+    r"""One line of progress in words.
 
-    >>> sentence(Progress("train", 3, 4, 130.0, {"accuracy": 0.71, "baseline": 0.64}))
-    'train · 75 % · accuracy 71.0 % · baseline 64.0 % · 2 min left'
+    >>> said = sentence(Progress("train", 3, 4, 130.0, {"accuracy": 0.71, "baseline": 0.64}))
+    >>> said.replace("\u202f", " ")
+    'train · 75 % · accuracy 71.0 % (baseline 64.0 %) · 2 min left'
     """
     parts = [plain(progress.stage)]
     if progress.total > 0:
-        parts.append(f"{100 * min(1.0, progress.done / progress.total):.0f} %")
-    parts.append(_figures(progress))
-    if progress.seconds_left is not None:
-        parts.append(f"{duration(progress.seconds_left)} left")
-    parts.append(plain(progress.message))
+        parts.append(percent(min(1.0, progress.done / progress.total), 0))
+    parts += [_figures(progress), _left(progress), plain(progress.message)]
     return " · ".join(part for part in parts if part)
 
 
 def _figures(progress: Progress) -> str:
-    return " · ".join(f"{plain(name)} {share(value)}" for name, value in progress.figures.items())
+    """Ours with the baseline beside it, then the others."""
+    said = {name: f"{plain(name)} {percent(value)}" for name, value in progress.figures.items()}
+    if "accuracy" in said and "baseline" in said:
+        said["accuracy"] += f" ({said.pop('baseline')})"
+    return " · ".join(said.values())
+
+
+def _left(progress: Progress) -> str:
+    return "" if progress.seconds_left is None else f"{roughly(progress.seconds_left)} left"
 
 
 @contextlib.contextmanager
@@ -80,14 +87,13 @@ def _live_line() -> Iterator[Listener]:
         task = bar.add_task("starting", total=None, figures="", left="", message="")
 
         def draw(progress: Progress) -> None:
-            left = progress.seconds_left
             bar.update(
                 task,
                 description=plain(progress.stage),
                 total=progress.total or None,
                 completed=progress.done,
                 figures=_figures(progress),
-                left="" if left is None else f"{duration(left)} left",
+                left=_left(progress),
                 message=plain(progress.message),
             )
 

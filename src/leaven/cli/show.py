@@ -11,15 +11,18 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from leaven.cli.progress import ACCENT
-from leaven.cli.words import count, duration, interval, plain, points, share
+from leaven.cli.words import interval, plain
+from leaven.core.wording import THIN, count, duration, percent, points
 
 __all__ = [
     "as_json",
     "show_check",
     "show_comparison",
     "show_encoders",
+    "show_failure",
     "show_fit",
     "show_methods",
     "show_predictions",
@@ -34,8 +37,13 @@ _SEVERITIES = {
     "warning": ("! warning", "yellow"),
     "info": ("· info", "dim"),
 }
-#: Figures that are no shares; the others are said in per cent.
-_PLAIN_FIGURES = frozenset({"adaptive_ece", "auroc", "brier", "ece", "log_loss"})
+#: What a figure is called here, and whether it is a share, said in per cent.
+_FIGURES = {
+    "accuracy": ("accuracy", True),
+    "balanced_accuracy": ("accuracy, each class counting alike", True),
+    "macro_f1": ("macro F1", True),
+    "ece": ("calibration error (ECE)", False),
+}
 _MANY = 12
 
 
@@ -87,6 +95,14 @@ def show_check(report: Item) -> None:
         _list(console, advice.get("reasons") or ())
 
 
+def show_failure(head: str, message: str) -> None:
+    """What went wrong, on stderr."""
+    console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+    said = Text(head, style="bold red")
+    said.append("\n".join(plain(line) for line in message.splitlines()), style="not bold default")
+    console.print(said, soft_wrap=not console.is_terminal)
+
+
 def show_fit(story: Item, report: Path) -> None:
     """The verdict, the figures beside the baseline's, and what to do next."""
     run, verdict, baseline = story["run"], story["verdict"], story["baseline"]
@@ -101,18 +117,22 @@ def show_fit(story: Item, report: Path) -> None:
     others = baseline.get("metrics") or {}
     # What ships is the baseline where it was kept; the column beside it is still the method's.
     for name, estimate in (story.get("method_metrics") or story.get("metrics") or {}).items():
-        if isinstance(estimate, Mapping) and "value" in estimate:
-            in_shares = name not in _PLAIN_FIGURES
+        if name in _FIGURES:
+            said, in_shares = _FIGURES[name]
             table.add_row(
-                plain(name).replace("_", " "),
+                said,
                 interval(estimate, shares=in_shares),
                 interval(others.get(name) or {}, shares=in_shares),
             )
     if table.row_count:
+        console.print()
         console.print(table)
+        _say(console, f"95{THIN}% intervals in brackets; more figures in the report.", "dim")
+        console.print()
     _list(console, story.get("next") or ())
-    _say(console, f"Run     {plain(run['folder'])}  ({duration(run.get('seconds') or 0)})")
-    _say(console, f"Report  {plain(report)}")
+    _say(console, f"Took    {duration(run.get('seconds'))}")
+    _say(console, f"Run     {plain(run['folder'])}", whole=True)
+    _say(console, f"Report  {plain(report)}", whole=True)
 
 
 def show_predictions(summary: Item) -> None:
@@ -121,7 +141,7 @@ def show_predictions(summary: Item) -> None:
     _say(
         console,
         f"{count(summary['records'])} predictions written to {plain(summary['out'])}; "
-        f"mean confidence {share(summary['mean_confidence'])}.",
+        f"mean confidence {percent(summary['mean_confidence'])}.",
         "bold",
     )
     _say(console, _class_line(summary["predictions"]))
@@ -141,7 +161,7 @@ def show_comparison(comparison: Item) -> None:
             interval(row.get("accuracy") or {}),
             interval(row.get("baseline") or {}),
             plain(verdict.get("outcome") if isinstance(verdict, Mapping) else verdict),
-            duration(row.get("seconds") or 0),
+            duration(row.get("seconds")),
         )
     console.print(table)
     for pair in comparison.get("pairs") or ():
@@ -198,14 +218,17 @@ def _console() -> Console:
     return Console(markup=False, highlight=False, emoji=False, width=width)
 
 
-def _say(console: Console, text: str, style: str = "") -> None:
-    # A terminal breaks a long line by itself, so that a path in it can be copied whole.
-    console.print(text, style=style, soft_wrap=True)
+def _say(console: Console, text: str | Text, style: str = "", *, whole: bool = False) -> None:
+    # What is `whole`, a path, is not broken, so that it can be copied; nor is anything in a file.
+    console.print(text, style=style, soft_wrap=whole or not console.is_terminal)
 
 
 def _list(console: Console, sentences: Sequence[str]) -> None:
     for sentence in sentences:
-        _say(console, f"• {plain(sentence)}")
+        line = Text(f"• {plain(sentence)}")
+        if console.is_terminal:
+            line = Text("\n  ").join(line.wrap(console, console.width - 2))
+        _say(console, line)
 
 
 def _table(*heads: str) -> Table:
@@ -218,6 +241,8 @@ def _table(*heads: str) -> Table:
 def _class_line(counts: Mapping[str, int]) -> str:
     """Class counts, the largest first; a long tail is only counted."""
     ordered = sorted(counts.items(), key=lambda pair: -pair[1])
+    if len(ordered) > _MANY and ordered[0][1] == ordered[-1][1]:
+        return f"By class: {count(ordered[0][1])} each."
     said = ", ".join(f"{plain(name)} {count(n)}" for name, n in ordered[:_MANY])
     left = len(ordered) - _MANY
     return f"By class: {said or 'none'}" + (f", and {count(left)} more." if left > 0 else ".")

@@ -15,7 +15,7 @@ __all__ = ["Recipe", "Training"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
 
 
 class Training(_Strict):

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from leaven.core import wording
 from leaven.data.dataset import Dataset, Finding, Index
 from leaven.data.duplicates import exact, groups, near_images, near_rows, near_texts
 from leaven.data.revealing import revealing_columns, revealing_text
@@ -70,7 +71,7 @@ def _check(function: _Check) -> _Check:
 
 
 def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count} records"
+    return "1 record" if count == 1 else f"{wording.count(count)} records"
 
 
 def _ids(dataset: Dataset, index: Index | Sequence[int]) -> tuple[str, ...]:
@@ -244,7 +245,8 @@ def _labels(dataset: Dataset, arrays: Arrays | None, split: Split | None) -> Ite
     yield Finding(
         "unlabelled-share",
         "info",
-        f"{labelled} of {n} records are labelled ({100 * labelled / n:.1f} %).",
+        f"{wording.count(labelled)} of {wording.count(n)} records are labelled "
+        f"({wording.percent(labelled / n)}).",
         n - labelled,
         (),
         ""

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from leaven.core.errors import SettingError
+from leaven.core.wording import count, points, span
 from leaven.evaluate.intervals import Estimate, percentiles, resampled_sums
 from leaven.evaluate.metrics import indicator
 from leaven.evaluate.predictions import Floats, Ints, check_predictions
-from leaven.evaluate.wording import count, points, span
 
 __all__ = ["Verdict", "compare", "mcnemar", "paired", "unmeasured"]
 

@@ -173,7 +173,9 @@ def _fit(
                 break
             part = done + pace.weight(stage) * inner.done / inner.total
             left = folder.elapsed / part * (total - part) if part > 0.03 * total else None
-            yield Progress(stage.title, part, total, left, figures | _watched(inner.figures))
+            step = f"step {inner.done:.0f} of {inner.total:.0f}" if inner.total > 1 else ""
+            watched = figures | _watched(inner.figures)
+            yield Progress(stage.title, part, total, left, watched, step)
         done += pace.weight(stage)
         found.records.append(record)
         if len(stage.judged):

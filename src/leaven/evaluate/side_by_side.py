@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
+from leaven.core.wording import points, span
 from leaven.evaluate.comparison import paired
 from leaven.evaluate.run import Run
-from leaven.evaluate.wording import points, span
 
 __all__ = ["side_by_side"]
 

@@ -187,10 +187,13 @@ def _next(verdict: Verdict, dataset: Dataset, findings: Sequence[Finding]) -> li
                 "then the comparison can be settled."
             )
     if len(dataset.classes) and len(dataset.labelled) / len(dataset.classes) < 25:
-        advice.append("Label the uncertain records below: each is worth more than a random one.")
+        advice.append(
+            "Label the records that the model doubts, as the report lists them: each is worth "
+            "more than a random one."
+        )
     if dataset.quarantine.num_rows:
         advice.append("Mend the rejected records listed in quarantine.parquet.")
-    return advice or ["Use the predictions; label the uncertain records below to improve them."]
+    return advice or ["Use the predictions; to improve them, label what the model doubts."]
 
 
 def shown_records(

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
+from leaven.core.wording import count, percent
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Spec
@@ -127,14 +128,15 @@ def _conclude(numbers: dict[str, float], classes: int) -> Advice:
     gain = (agreement - chance) / max(1 - chance, 1e-9)
     if gain < 0.15:
         reason = (
-            f"Near records rarely share a label ({agreement:.0%}, chance {chance:.0%}): labels "
+            f"Near records rarely share a label ({percent(agreement, 0)}, chance "
+            f"{percent(chance, 0)}): labels "
             "will not flow well from record to record. Expect little from the unlabelled ones; "
             "the comparison with the supervised model decides."
         )
         return Advice("supervised", (reason,), numbers)
     reason = (
-        f"Near records often share a label ({agreement:.0%}, chance {chance:.0%}), and "
-        f"{numbers['unlabelled']:,.0f} unlabelled records lie around "
-        f"{numbers['labelled']:,.0f} labelled ones: the unlabelled ones can be expected to help."
+        f"Near records often share a label ({percent(agreement, 0)}, chance "
+        f"{percent(chance, 0)}), and {count(numbers['unlabelled'])} unlabelled records lie around "
+        f"{count(numbers['labelled'])} labelled ones: the unlabelled ones can be expected to help."
     )
     return Advice("semi-supervised", (reason,), numbers)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from torch import nn
 from leaven.data.arrays import Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Modality
+from leaven.learn.encoder import ENCODERS
 from leaven.learn.method import Method, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.objective import Draw, Objective
@@ -46,7 +48,8 @@ def train(
     state = TrainState(network, optimiser, kept, problem.steps)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
-    forward = fabric.setup_module(network)
+    # Wrapped, a network computes in the chosen precision; views are drawn outside, in full.
+    forward, average = fabric.setup_module(network), fabric.setup_module(state.average)
     rng = torch.Generator(fabric.device)
     # The decay's memory is a tenth of the training at most, or a short one would end on an
     # average of its first steps.
@@ -60,10 +63,9 @@ def train(
         for group in optimiser.param_groups:
             group["lr"] = group["peak"] * _rate(step, state.total, settings.warm_up)
         draw = _draw(problem, objective, step, rng, fabric)
-        with fabric.autocast():
-            loss = objective.loss(
-                forward, state.average, draw, problem.label, step / state.total, state.objective
-            )
+        loss = objective.loss(
+            forward, average, draw, problem.label, step / state.total, state.objective
+        )
         fabric.backward(loss.total)
         nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
         optimiser.step()
@@ -165,9 +167,8 @@ def _rate(step: int, total: int, warm_up: float) -> float:
 def _fabric(problem: Problem) -> Fabric:
     precision = problem.training.precision
     if precision == "auto":
-        from leaven.learn.encoder import ENCODERS
-
         precision = "bf16-mixed" if ENCODERS[problem.encoder].half and _has_bf16() else "32-true"
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
 
 

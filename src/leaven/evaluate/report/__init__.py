@@ -11,9 +11,9 @@ from typing import Any
 from jinja2 import ChainableUndefined, Environment, PackageLoader
 from markupsafe import Markup
 
+from leaven.core.wording import count, duration, percent, span
 from leaven.evaluate.report.clean import clean, clean_shown
 from leaven.evaluate.report.view import view
-from leaven.evaluate.wording import count, duration, percent, span
 
 __all__ = ["render"]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from leaven.core.wording import count, decimal, percent, points, span
 from leaven.evaluate.report.svg import Scale, circle, fit, group, line, picture, rect, text, turned
-from leaven.evaluate.wording import count, decimal, percent, points, span
 
 __all__ = [
     "Interval",

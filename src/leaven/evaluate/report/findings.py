@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from leaven.core.wording import count, percent, points
 from leaven.evaluate.report.charts import Row, Series
-from leaven.evaluate.wording import count, percent, points
 
 __all__ = [
     "calibration_title",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 
+from leaven.core.wording import MISSING, decimal, percent
 from leaven.evaluate.report import charts, findings
 from leaven.evaluate.report.charts import Interval, Row, Series
 from leaven.evaluate.report.story import View, interval, part
 from leaven.evaluate.report.svg import responsive
-from leaven.evaluate.wording import MISSING, decimal, percent
 
 __all__ = ["confidence", "pseudo_labels", "training"]
 

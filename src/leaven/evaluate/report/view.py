@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 
+from leaven.core.wording import MISSING, count, decimal, percent, points, span
 from leaven.evaluate.report import charts, findings
 from leaven.evaluate.report.charts import Interval, Row
 from leaven.evaluate.report.story import View, interval, part
 from leaven.evaluate.report.svg import responsive
 from leaven.evaluate.report.training import confidence, pseudo_labels, training
-from leaven.evaluate.wording import MISSING, count, decimal, percent, points, span
 
 __all__ = ["view"]
 

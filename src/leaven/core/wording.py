@@ -1,15 +1,31 @@
-"""Numbers as people read them: one decimal, thin spaces, a true minus."""
+"""Numbers as people read them, in the terminal, the report and the verdict alike.
+
+One decimal, thin spaces, a true minus, durations in words.
+"""
 
 from __future__ import annotations
 
 import math
 
-__all__ = ["MINUS", "MISSING", "THIN", "count", "decimal", "duration", "percent", "points", "span"]
+__all__ = [
+    "MINUS",
+    "MISSING",
+    "THIN",
+    "count",
+    "decimal",
+    "duration",
+    "percent",
+    "points",
+    "roughly",
+    "span",
+]
 
 #: Narrow no-break space: groups digits and parts a number from its unit.
 THIN = "\u202f"
 MINUS = "\u2212"
 MISSING = "\u2013"
+
+_UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
 def decimal(value: float | None, digits: int = 1, *, sign: bool = False) -> str:
@@ -66,22 +82,35 @@ def count(number: float | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration as people say it.
+    """How long something took.
 
-    >>> [duration(s).replace(THIN, " ") for s in (0.4, 42, 130, 7500)]
-    ['under 1 s', '42 s', '2 min 10 s', '2 h 5 min']
+    >>> [duration(s).replace(THIN, " ") for s in (0.4, 42, 130, 7500, 200_000)]
+    ['under 1 s', '42 s', '2 min 10 s', '2 h 5 min', '2 d 7 h']
     """
     if seconds is None or not math.isfinite(seconds) or seconds < 0:
         return MISSING
     if seconds < 1:
         return f"under 1{THIN}s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}{THIN}s"
-    large, small, names = (
-        (whole // 60, whole % 60, ("min", "s"))
-        if whole < 3600
-        else (whole // 3600, whole % 3600 // 60, ("h", "min"))
-    )
-    rest = f" {small}{THIN}{names[1]}" if small else ""
-    return f"{large}{THIN}{names[0]}{rest}"
+    left = round(seconds)
+    said = []
+    for name, length in _UNITS:
+        amount, left = divmod(left, length)
+        if amount or said:
+            said.append((amount, name))
+    return " ".join(f"{amount}{THIN}{name}" for amount, name in said[:2] if amount)
+
+
+def roughly(seconds: float | None) -> str:
+    """How long something will take, as exactly as such a guess can be: in one unit.
+
+    >>> [roughly(s).replace(THIN, " ") for s in (0.4, 42, 75, 119.6, 5300, 200_000)]
+    ['1 s', '42 s', '1 min', '2 min', '88 min', '2 d']
+    """
+    if seconds is None or not math.isfinite(seconds) or seconds < 0:
+        return MISSING
+    if seconds < 59.5:
+        return f"{max(1, round(seconds))}{THIN}s"
+    if seconds < 2 * 3600:
+        return f"{round(seconds / 60)}{THIN}min"
+    name, length = ("h", 3600) if seconds < 2 * 86400 else ("d", 86400)
+    return f"{round(seconds / length)}{THIN}{name}"

@@ -1,0 +1,312 @@
+"""What every method must keep, on a small problem whose answer is known."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from leaven.core.recipe import Training
+from leaven.data.arrays import Arrays
+from leaven.data.dataset import Index
+from leaven.data.modality import MODALITIES
+from leaven.learn.contracts.check import Check, require, run_all
+from leaven.learn.method import METHODS, Method, Problem, Step
+from leaven.learn.network import Network
+from leaven.learn.objective import Draw, Loss, Objective
+from leaven.learn.task import Task
+from leaven.learn.train import LoopMethod
+
+__all__ = ["EXCLUDED", "METHOD_CHECKS", "Made", "check_method", "made_problem"]
+
+_SHORT = 30  # steps, where only sameness is asked
+_LONG = 100  # steps, where something must be learnt
+
+#: (name of a method, name of a check) that it may break, and the reason.
+EXCLUDED: dict[tuple[str, str], str] = {}
+
+
+@dataclass(frozen=True)
+class Made:
+    """A problem whose answer is known: `truth` (n,) everywhere, and records held out."""
+
+    problem: Problem
+    truth: npt.NDArray[np.int64]
+    held: Index
+
+    def accuracy(self, network: Network) -> float:
+        """Share of the held-out records that are named rightly."""
+        said = network.logits(self.problem.arrays, self.held).argmax(1)
+        return float((said == self.truth[self.held]).mean())
+
+
+def made_problem(method: Method, seed: int = 0, steps: int = _SHORT) -> Made:
+    """Four round clouds in 32 dimensions, two labels and 60 unlabelled records of each.
+
+    Two labels a class leave a linear model some points below what the clouds allow, and 60
+    unlabelled records show where the clouds lie: whoever uses them gains. Weights do not decay,
+    so that nothing moves without a gradient.
+    """
+    rng = np.random.default_rng((seed, 4))
+    width, classes, labelled, unlabelled, held = 32, 4, 2, 60, 100
+    centres = rng.normal(size=(classes, width))
+    centres *= 4.5 / np.linalg.norm(centres, axis=1, keepdims=True)
+    truth = np.arange(classes * (labelled + unlabelled + held)) % classes
+    features = centres[truth] + rng.normal(size=(len(truth), width))
+    first, second = classes * labelled, classes * (labelled + unlabelled)
+    problem = Problem(
+        arrays=Arrays({"features": features.astype(np.float32)}),
+        spec={"width": width},
+        modality="embedding",
+        task="classification",
+        classes=classes,
+        targets=np.where(np.arange(len(truth)) < first, truth, -1),
+        train=np.arange(first),
+        unlabelled=np.arange(first, second),
+        encoder=method.default_encoder(MODALITIES["embedding"]),
+        seed=seed,
+        steps=steps,
+        training=Training(labelled_batch=8, precision="32-true", weight_decay=0.0),
+    )
+    return Made(problem, truth, np.arange(second, len(truth)))
+
+
+def check_method(name: str) -> list[str]:
+    """Hold the method of this name to all checks that apply; returns their names.
+
+    Raises BrokenContract at the first that fails.
+    """
+    asked = [check for check in METHOD_CHECKS if (name, check.name) not in EXCLUDED]
+    return run_all(asked, METHODS[name], name)
+
+
+def _fit(
+    method: Method, problem: Problem, checkpoint: Path | None = None
+) -> tuple[Network, list[Step]]:
+    """A whole fit: the network, and its steps."""
+    steps, fit = [], method.fit(problem, checkpoint)
+    while True:
+        try:
+            steps.append(next(fit))
+        except StopIteration as done:
+            return done.value, steps
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two modules hold equal tensors, to the bit."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
+
+
+def _trains_every_tensor(method: Method) -> None:
+    """Without decay, only a gradient moves a tensor; those that move none were forgotten."""
+    fit = method.fit(made_problem(method).problem)
+    state = next(fit).state
+    require(state is not None, "a method that takes steps must yield its state with each")
+    assert state is not None
+    named = [(n, p) for n, p in state.network.named_parameters() if p.requires_grad]
+    trained = [(n, p.detach().clone()) for n, p in named]
+    average = {n: p.clone() for n, p in state.average.named_parameters()}
+    for _ in fit:
+        pass
+    require(bool(trained), "the network has nothing to train")
+    now = dict(state.network.named_parameters())
+    still = [name for name, before in trained if torch.equal(before, now[name])]
+    require(not still, f"training leaves these tensors as they were: {', '.join(still)}")
+    kept = dict(state.average.named_parameters())
+    still = [name for name, _ in trained if torch.equal(average[name], kept[name])]
+    require(not still, f"these averaged tensors do not follow: {', '.join(still)}")
+
+
+def _unlabelled_term_counts(method: Method) -> None:
+    """A loss between a tensor and itself is zero, or has no gradient: neither may be."""
+    problem = made_problem(method, steps=_LONG).problem
+    fitted, steps = _fit(method, problem)
+    terms = [float(t) for s in steps for n, t in s.terms.items() if n != "supervised"]
+    require(bool(np.isfinite(terms).all()), "a term of the loss is not a finite number")
+    require(any(terms), "the terms of the unlabelled records are zero in every step")
+    alone, _ = _fit(METHODS[method.baseline], problem)
+    require(not _same(fitted, alone), "the unlabelled term changes no weight")
+
+
+def _unlabelled_records_count(method: Method) -> None:
+    """What the unlabelled records are must make a difference to what is learnt."""
+    made = made_problem(method, steps=_LONG)
+    rows = made.problem.unlabelled
+    fitted, _ = _fit(method, made.problem)
+    fewer, _ = _fit(method, replace(made.problem, unlabelled=rows[: len(rows) // 2]))
+    one, other = (net.logits(made.problem.arrays, made.held) for net in (fitted, fewer))
+    require(not np.array_equal(one, other), "half of the unlabelled records make no difference")
+
+
+def _zero_weight_is_supervised(method: Method) -> None:
+    """The baseline is the same code on the same batches: nothing else differs."""
+    assert isinstance(method, LoopMethod)
+    objective: Any = method.objective
+    silent = replace(method, objective=replace(objective, weight=0.0))
+    problem = made_problem(method).problem
+    one, steps = _fit(silent, problem)
+    other, alone = _fit(METHODS[method.baseline], problem)
+    losses = [[float(step.terms["supervised"]) for step in run] for run in (steps, alone)]
+    require(losses[0] == losses[1], "with weight zero the loss is not the supervised one")
+    require(_same(one, other), "with weight zero the weights are not the supervised ones")
+
+
+@dataclass(frozen=True)
+class _Watched(Objective):
+    """An objective whose average could learn: any gradient that reaches it is a fault."""
+
+    inner: Objective
+
+    def state(self, classes: int, unlabelled: int) -> nn.Module | None:
+        return self.inner.state(classes, unlabelled)
+
+    def loss(
+        self,
+        network: nn.Module,
+        average: nn.Module,
+        draw: Draw,
+        task: Task,
+        progress: float,
+        state: nn.Module | None,
+    ) -> Loss:
+        require(
+            not any(p.requires_grad or p.grad is not None for p in average.parameters()),
+            "the averaged weights take gradients",
+        )
+        held = [p.requires_grad_(True) for p in average.parameters()]
+        loss = self.inner.loss(network, average, draw, task, progress, state)
+        reached = torch.autograd.grad(loss.total, held, retain_graph=True, allow_unused=True)
+        average.requires_grad_(False)
+        require(all(g is None for g in reached), "a gradient reaches the averaged weights")
+        noted = any(figure.requires_grad for figure in loss.figures.values())
+        require(not noted, "a figure keeps its graph, and with it the memory of the step")
+        return loss
+
+
+def _teacher_takes_no_gradient(method: Method) -> None:
+    assert isinstance(method, LoopMethod)
+    _fit(replace(method, objective=_Watched(method.objective)), made_problem(method).problem)
+
+
+def _hidden_labels_stay_hidden(method: Method) -> None:
+    """Labels outside `train`, were they there, change nothing."""
+    made = made_problem(method)
+    wrong = (made.truth + 1) % made.problem.classes
+    wrong[made.problem.train] = made.truth[made.problem.train]
+    one, _ = _fit(method, made.problem)
+    other, _ = _fit(method, replace(made.problem, targets=wrong))
+    require(_same(one, other), "labels of records outside `train` change the weights")
+
+
+def _repeats(method: Method) -> None:
+    """The state of the global generator beforehand makes no difference either."""
+    problem = made_problem(method).problem
+    torch.manual_seed(1)
+    one, _ = _fit(method, problem)
+    torch.manual_seed(2)
+    other, _ = _fit(method, problem)
+    require(_same(one, other), "two fits with one seed differ")
+
+
+def _seed_counts(method: Method) -> None:
+    problem = made_problem(method).problem
+    one, _ = _fit(method, problem)
+    other, _ = _fit(method, replace(problem, seed=problem.seed + 1))
+    require(not _same(one, other), "another seed gives the same weights")
+
+
+def _saves_whole(method: Method) -> None:
+    made = made_problem(method)
+    network, _ = _fit(method, made.problem)
+    with tempfile.TemporaryDirectory() as folder:
+        network.save(Path(folder))
+        again = Network.load(Path(folder))
+    before, after = (n.logits(made.problem.arrays, made.held) for n in (network, again))
+    require(np.array_equal(before, after), "a network that was saved and loaded says otherwise")
+
+
+def _resumes_exactly(method: Method) -> None:
+    """Stopped after any step, the fit goes on to the weights of one that was let be."""
+    problem = made_problem(method).problem
+    whole, _ = _fit(method, problem)
+    for stop in (1, problem.steps // 2, problem.steps - 1):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = Path(folder) / "checkpoint.safetensors"
+            for step in (fit := method.fit(problem)):
+                if step.number == stop:
+                    assert step.state is not None
+                    step.state.save(checkpoint)
+                    fit.close()
+            resumed, steps = _fit(method, problem, checkpoint)
+        numbers = [step.number for step in steps]
+        require(
+            numbers == list(range(stop + 1, problem.steps + 1)),
+            f"stopped after step {stop}, it goes on with the steps {numbers}",
+        )
+        require(_same(whole, resumed), f"stopped after step {stop}, it ends on other weights")
+
+
+def _beats_chance(method: Method) -> None:
+    made = made_problem(method, steps=_LONG)
+    network, _ = _fit(method, made.problem)
+    accuracy, chance = made.accuracy(network), 1 / made.problem.classes
+    require(accuracy > 2 * chance, f"accuracy {accuracy:.2f} where chance has {chance:.2f}")
+
+
+def _beats_its_supervised_part(method: Method) -> None:
+    """On average over three seeds, by a point at least."""
+    gains = []
+    for seed in range(3):
+        made = made_problem(method, seed, _LONG)
+        network, _ = _fit(method, made.problem)
+        other = METHODS[method.baseline]
+        encoder = other.default_encoder(made.problem.views)
+        alone, _ = _fit(other, replace(made.problem, encoder=encoder))
+        gains.append(made.accuracy(network) - made.accuracy(alone))
+    told = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
+    require(float(np.mean(gains)) >= 0.01, f"gains over its supervised part: {told} points")
+
+
+def _stepped(method: Method) -> bool:
+    return method.stepped
+
+
+def _in_loop(method: Method) -> bool:
+    return isinstance(method, LoopMethod) and method.unlabelled
+
+
+def _weighted(method: Method) -> bool:
+    if not isinstance(method, LoopMethod) or not is_dataclass(method.objective):
+        return False
+    return method.unlabelled and any(f.name == "weight" for f in fields(method.objective))
+
+
+def _reads_unlabelled(method: Method) -> bool:
+    return method.unlabelled
+
+
+_NO_STEPS = "it is fitted at one stroke"
+_SUPERVISED = "it reads no unlabelled records"
+_NO_WEIGHT = "its objective has no field 'weight' for the unlabelled term"
+
+METHOD_CHECKS: tuple[Check, ...] = (
+    Check("trains every tensor", _trains_every_tensor, _stepped, _NO_STEPS),
+    Check("the unlabelled term counts", _unlabelled_term_counts, _in_loop, _SUPERVISED),
+    Check("unlabelled records count", _unlabelled_records_count, _reads_unlabelled, _SUPERVISED),
+    Check("weight zero is supervised", _zero_weight_is_supervised, _weighted, _NO_WEIGHT),
+    Check("the teacher takes no gradient", _teacher_takes_no_gradient, _in_loop, _SUPERVISED),
+    Check("hidden labels stay hidden", _hidden_labels_stay_hidden),
+    Check("one seed, one result", _repeats),
+    Check("another seed, another result", _seed_counts, _stepped, "nothing in it is drawn"),
+    Check("saves whole", _saves_whole),
+    Check("resumes exactly", _resumes_exactly, _stepped, _NO_STEPS),
+    Check("beats its supervised part", _beats_its_supervised_part, _reads_unlabelled, _SUPERVISED),
+    Check("beats chance", _beats_chance),
+)
