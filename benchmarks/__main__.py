@@ -2,9 +2,9 @@
 
     python -m benchmarks --data FOLDER [--sets a,b] [--labels 4,25] [--seeds 0,1,2] [--budget 60s]
 
-Claim: with a minute a fit on two cores, `leaven.fit` without settings is not below its own
-supervised baseline, and above scikit-learn's semi-supervised estimators. `docs/benchmarks.md` has
-the figures. Nothing is chosen by the test records.
+The claim to be tested: with a minute a fit on two cores, `leaven.fit` without settings is not below
+its own supervised baseline, and above scikit-learn's semi-supervised estimators.
+`docs/benchmarks.md` has the figures. Nothing is chosen by the test records.
 
 A row that is in the results is not made again, so the same command goes on where it was cut off; a
 fit that was killed is made again, one that failed or took too long only with `--retry`.
@@ -23,6 +23,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.grid import Cell, choose_peers, grid, repository
+from benchmarks.peers import PEERS
 from benchmarks.results import append, latest, read
 from benchmarks.sets import find_set
 from benchmarks.worker import fit_apart
@@ -31,8 +32,8 @@ SETS = "fashion_mnist,mnist,banking77,ag_news,pendigits,adult"
 METHODS = "auto,fixmatch,label-spreading"
 OUT = "benchmarks/results/few_labels.jsonl"
 
-#: Seconds that a fit takes beside its budget (start, reading, test records), and that a peer takes.
-_BESIDE, _PEER = 12.0, 15.0
+#: Seconds that a fit of Leaven takes beside its budget: start, reading, test records.
+_BESIDE = 12.0
 _UNITS = {"s": 1, "sec": 1, "m": 60, "min": 60, "h": 3600}
 
 
@@ -41,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = _parser().parse_args(arguments)
     try:
         peers = choose_peers(_names(asked.peers))
-        methods = _known_methods([name for name in _names(asked.methods) if name != "none"])
         for name in _names(asked.sets):
             find_set(asked.data, name)
+        methods = _known_methods([name for name in _names(asked.methods) if name != "none"])
     except ValueError as wrong:
         print(f"benchmarks: {wrong}", file=sys.stderr)
         return 2
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         row = fit_apart(cell, asked.data, asked.timeout)
         append(asked.out, row)
         rows.append(row)
-        left = _expected(due[number:], rows)
+        left = expected(due[number:], rows)
         print(f"{number}/{len(due)}  {cell}: {_told(row)}; {left} left", flush=True)
     found = latest(rows)
     failed = [cell for cell in cells if found[cell.key]["status"] != "ok"]
@@ -131,12 +132,12 @@ def _is_due(row: dict[str, Any] | None, retry: bool) -> bool:
 def _plan(cells: list[Cell], due: list[Cell], rows: list[dict[str, Any]], out: Path) -> str:
     ours = sum(cell.kind == "ours" for cell in due)
     return (
-        f"{len(cells)} fits, {len(cells) - len(due)} of them done in {out}. "
-        f"To do: {ours} of Leaven's and {len(due) - ours} of its peers', {_expected(due, rows)}."
+        f"{len(cells) - len(due)} of {len(cells)} fits are done in {out}. "
+        f"To do: {ours} of Leaven's and {len(due) - ours} of its peers', {expected(due, rows)}."
     )
 
 
-def _expected(due: Iterable[Cell], rows: list[dict[str, Any]]) -> str:
+def expected(due: Iterable[Cell], rows: list[dict[str, Any]]) -> str:
     """How long the fits will take, from those alike that are done, else from the budget."""
     took: dict[tuple[str, ...], list[float]] = {}
     for row in rows:
@@ -148,13 +149,13 @@ def _expected(due: Iterable[Cell], rows: list[dict[str, Any]]) -> str:
         one = median(took[alike]) if alike in took else _guess(cell)
         seconds, unknown = seconds + (one or 0), unknown + (one is None)
     said = f"about {_duration(seconds)}"
-    return f"{said} and {unknown} fits of unknown length" if unknown else said
+    return f"{said} and {unknown} of unknown length" if unknown else said
 
 
 def _guess(cell: Cell) -> float | None:
     """Seconds of a fit of which none alike is done; None for a budget in steps."""
     if cell.kind == "peer":
-        return _PEER
+        return PEERS[cell.method].seconds
     time = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(s|sec|m|min|h)\s*", cell.budget, re.IGNORECASE)
     return None if time is None else float(time[1]) * _UNITS[time[2].lower()] + _BESIDE
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.peers import PEERS
 
-__all__ = ["Cell", "choose_peers", "grid"]
+__all__ = ["Cell", "Key", "choose_peers", "grid", "repository"]
 
 Key = tuple[str, int, int, str, str, str]
 

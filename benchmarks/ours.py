@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leaven.evaluate.run import Run
     from leaven.learn.predictor import Predictor
 
-__all__ = ["fit_ours"]
+__all__ = ["describe", "fit_ours"]
 
 _NUMBER = "number of the record"
 
@@ -31,9 +31,7 @@ def fit_ours(
     """
     import leaven
 
-    run = leaven.fit(
-        _training(task), method=method, budget=budget, seed=seed, out=home, fresh=True
-    )
+    run = leaven.fit(_training(task), method=method, budget=budget, seed=seed, out=home, fresh=True)
     return run, lambda: _answers(run, task)
 
 
@@ -94,9 +92,8 @@ def _answers(run: Run, task: Task) -> dict[str, list[str]]:
     if unheard:
         raise ValueError(f"The run renamed labels, so that none can be compared: {unheard}.")
     shipped = _answer(run.predictor, test, len(task.truth))
-    other = shipped if verdict.method == verdict.baseline else None
-    if other is None:
-        other = _answer(run.compared, test, len(task.truth))
+    alone = verdict.method == verdict.baseline
+    other = shipped if alone else _answer(run.compared, test, len(task.truth))
     kept_method = verdict.kept == verdict.method
     return {
         "shipped": shipped,

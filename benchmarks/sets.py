@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # the harness reads the index alone, and stays small without these
     import numpy as np
     import numpy.typing as npt
-    import pyarrow as pa
 
 __all__ = ["MOST_RECORDS", "Task", "find_set", "load"]
 
@@ -27,6 +26,11 @@ __all__ = ["MOST_RECORDS", "Task", "find_set", "load"]
 MOST_RECORDS = 10_000
 _MODALITIES = ("text", "tabular", "image")
 _FORMATS = ("parquet", "image-parquet", "npz")
+
+_PARTS = ("train", "test")
+
+#: Pictures (an array) or a table of Arrow; which one follows from the modality.
+Records = Any
 
 #: Columns beside `label` that say the label in other words or come after it in time.
 _NO_FEATURES = {
@@ -47,9 +51,9 @@ class Task:
 
     name: str
     modality: str
-    train: pa.Table | npt.NDArray[np.uint8]
+    train: Records
     labels: list[str | None]
-    test: pa.Table | npt.NDArray[np.uint8]
+    test: Records
     truth: list[str]
 
 
@@ -79,9 +83,9 @@ def load(data: Path, name: str, per: int, seed: int, most: int = MOST_RECORDS) -
 
     modality = find_set(data, name)["modality"]
     read = _read_npz if (data / name / f"{name}.npz").exists() else _read_parquet
-    (train, known), (test, truth) = (read(data / name, part, modality) for part in _PARTS)
+    (train, told), (test, truth) = (read(data / name, part, modality) for part in _PARTS)
     random = np.random.default_rng(seed)
-    known = np.array(known)
+    known = np.array(told)
     chosen = np.concatenate(
         [random.permutation(np.flatnonzero(known == one))[:per] for one in np.unique(known)]
     )
@@ -89,11 +93,9 @@ def load(data: Path, name: str, per: int, seed: int, most: int = MOST_RECORDS) -
     kept = np.sort(
         np.concatenate([chosen, random.permutation(others)[: max(most - len(chosen), 0)]])
     )
-    labels = [str(known[i]) if told else None for i, told in zip(kept, np.isin(kept, chosen))]
+    seen = set(chosen.tolist())
+    labels = [told[i] if i in seen else None for i in kept.tolist()]
     return Task(name, modality, train.take(kept, **_along(train)), labels, test, truth)
-
-
-_PARTS = ("train", "test")
 
 
 def _along(records: Any) -> dict[str, int]:

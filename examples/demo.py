@@ -1,6 +1,6 @@
 """The main job on two real problems, as a user would type it, in about three minutes.
 
-    python examples/demo.py [--seconds 60] [--out runs/demo]
+    python examples/demo.py [--seconds 75] [--out runs/demo]
 
 Each fit sees a handful of labels a class. Then both of its models, the one that ships and the one
 it was compared with, meet test records that nothing has seen, so that what the run says can be
@@ -22,6 +22,7 @@ from pathlib import Path
 from digits import write_digits
 
 from leaven import Run
+from leaven.core.wording import count, percent, span
 
 HERE = Path(os.path.relpath(Path(__file__).parent))
 
@@ -42,14 +43,14 @@ def texts() -> Problem:
     test = HERE / "banking77" / "test.csv"
     with test.open(encoding="utf-8", newline="") as file:
         truth = {row["id"]: row["intent"] for row in csv.DictReader(file)}
-    title = "Questions of bank customers: 77 intents, 8 labelled texts each, 9 358 without a label"
+    title = "Questions of bank customers: 77 intents, 8 labelled texts each; the rest has no label"
     return Problem(title, HERE / "banking77" / "intents.csv", test, truth, ("--label", "intent"))
 
 
 def images(folder: Path) -> Problem:
     """Handwritten digits, written below `folder`: 4 labelled images of each of ten classes."""
     truth = write_digits(folder)
-    title = "Handwritten digits: 10 classes, 4 labelled images each, 1 357 without a label"
+    title = "Handwritten digits: 10 classes, 4 labelled images each; the rest has no label"
     return Problem(title, folder / "train", folder / "test.csv", truth)
 
 
@@ -75,14 +76,13 @@ def check(run: Run, problem: Problem) -> list[str]:
         seen, probabilities = predictor.predict(test)
         answers = [run.classes[best] for best in probabilities.argmax(1)]
         hits = [problem.truth[i] == answer for i, answer in zip(seen.ids, answers, strict=True)]
-        right[name] = f"{100 * sum(hits) / len(hits):.1f} %"
+        right[name + " (kept)" * (name == verdict.kept)] = sum(hits) / len(hits)
     return [
         problem.title,
         f"  {verdict.sentence}",
-        f"  On {len(test)} test records that nothing has seen: {verdict.kept} (kept) "
-        f"{right[verdict.kept]}, {other} {right[other]}.",
-        f"  The run had said of the kept one: {100 * said.value:.1f} % "
-        f"(95 %: {100 * said.low:.1f} to {100 * said.high:.1f}).",
+        f"  The run expects an accuracy of {percent(said.value)} ({span(said.low, said.high)}).",
+        f"  True accuracy on {count(len(test))} test records that nothing has seen: "
+        + ", ".join(f"{name} {percent(share)}" for name, share in right.items()),
         f"  Report: {run.folder / 'report.html'}",
     ]
 
@@ -90,7 +90,7 @@ def check(run: Run, problem: Problem) -> list[str]:
 def main() -> None:
     """Fit both problems, then say what came of them."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seconds", type=int, default=60, help="time for each of the two fits")
+    parser.add_argument("--seconds", type=int, default=75, help="time for each of the two fits")
     parser.add_argument("--out", type=Path, default=Path("runs/demo"), help="where runs are kept")
     options = parser.parse_args()
     problems = [texts(), images(options.out / "digits-png")]

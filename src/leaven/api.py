@@ -16,7 +16,7 @@ from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
 
-__all__ = ["check", "compare", "encoders", "fit", "methods", "predict", "report"]
+__all__ = ["Run", "check", "compare", "encoders", "fit", "methods", "predict", "report"]
 
 Listener = Callable[[Progress], None]
 
@@ -54,7 +54,7 @@ def check(
         arrays = arrays.take(np.setdiff1d(np.arange(len(dataset)), bad))
         dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
     tell(Progress("checking the data"))
-    findings = [*dataset.findings, *find(dataset, arrays)]
+    findings = find(dataset, arrays)  # those made while reading are among them
     told = dataset_story(dataset, findings)
     advice = asdict(advise(dataset, arrays, spec))
     return {"dataset": told, "findings": told["findings"], "advice": advice}

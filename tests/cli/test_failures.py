@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import leaven
-from leaven.cli import app
+from leaven.cli import app, main
 
 HERE = Path(__file__).parent
 
@@ -118,3 +118,14 @@ def test_a_reader_that_leaves_is_no_failure():
     _, said = process.communicate(timeout=20)
     assert process.returncode == 0
     assert said == ""
+
+
+def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["leaven", "--version"])
+    for set_by_user, wanted in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        if set_by_user:
+            monkeypatch.setenv("OMP_WAIT_POLICY", set_by_user)
+        with pytest.raises(SystemExit):
+            main()
+        assert os.environ["OMP_WAIT_POLICY"] == wanted

@@ -40,7 +40,7 @@ _SEVERITIES = {
 #: What a figure is called here, and whether it is a share, said in per cent.
 _FIGURES = {
     "accuracy": ("accuracy", True),
-    "balanced_accuracy": ("accuracy, each class counting alike", True),
+    "balanced_accuracy": ("balanced accuracy", True),
     "macro_f1": ("macro F1", True),
     "ece": ("calibration error (ECE)", False),
 }
@@ -192,6 +192,7 @@ def show_table_of_methods(methods: Sequence[Item]) -> None:
     rows = {method["name"]: method["row"] for method in methods if method.get("row")}
     choices = list(dict.fromkeys(choice for row in rows.values() for choice in row))
     table = _table("method", *map(plain, choices))
+    table.columns[0].no_wrap = True
     for name, row in rows.items():
         table.add_row(plain(name), *(plain(row.get(choice, "–")) for choice in choices))
     _console().print(table)

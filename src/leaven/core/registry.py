@@ -36,7 +36,8 @@ class Registry(Generic[T]):
     '#7a4a1e'
     >>> colours["rey"]
     Traceback (most recent call last):
-    leaven.core.errors.UnknownNameError: 'colour' must be one of: rye. Got 'rey'. Did you mean 'rye'?
+    leaven.core.errors.UnknownNameError: 'colour' must be one of: rye. Got 'rey'. Did you mean \
+'rye'?
     """
 
     def __init__(self, noun: str, *packages: str, group: str = "") -> None:

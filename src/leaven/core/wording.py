@@ -92,7 +92,7 @@ def duration(seconds: float | None) -> str:
     if seconds < 1:
         return f"under 1{THIN}s"
     left = round(seconds)
-    said = []
+    said: list[tuple[int, str]] = []
     for name, length in _UNITS:
         amount, left = divmod(left, length)
         if amount or said:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from collections.abc import Mapping
@@ -61,7 +62,11 @@ class Arrays:
         """Write one `.npy` an array; the index file comes last, so a cut-off write is no set."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in self._named.items():
-            np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            try:
+                np.save(folder / f"{name}.npy", array, allow_pickle=False)
+            except OSError as error:  # NumPy tells how many bytes were written, and not why
+                why = "The decoded records cannot be written; is the disk full?"
+                raise OSError(error.errno or errno.ENOSPC, why, str(folder)) from error
         partial = folder / "arrays.json.part"
         partial.write_text(json.dumps(sorted(self._named)))
         os.replace(partial, folder / "arrays.json")

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
-from leaven.data import kinds
+from leaven.data import conversion, kinds
 from leaven.data.content import contents, make_ids
 from leaven.data.dataset import Column, Dataset, Finding
-from leaven.data.labels import clean_labels, label_column, twins
-from leaven.data.raw import ROW, SOURCE, Raw, Spool, quarantine
+from leaven.data.labels import clean_labels, label_column, twins, words_for_none
+from leaven.data.raw import ROW, SOURCE, Raw, Refused, Spool, quarantine
 
 __all__ = ["Roles", "assemble"]
 
@@ -56,13 +56,11 @@ def assemble(
     """
     table = raw.table
     if not table.num_rows:
-        first = (
-            f" The first of {len(raw.refused)} refused: {raw.refused[0]}." if raw.refused else ""
-        )
-        raise DataError(f"{source} holds no usable records.{first}")
+        raise DataError(f"{source} holds no usable records.{_first(raw.refused)}")
     labels, plan = _plan(raw, roles)
     if roles.columns is not None:
         modality, columns = roles.modality or _modality_of(roles.columns), list(roles.columns)
+        plan.findings += _absent(columns, table)
     else:
         found, unfit = kinds.infer(table, plan.features, paths=raw.root is not None)
         if unfit:
@@ -87,7 +85,7 @@ def assemble(
         raise DataError(f"{source} holds no usable records: all {table.num_rows} are empty.")
     meta = _meta(table, roles, kept)
     content, unreadable = contents(records, columns, raw.root, confined=not raw.listed)
-    ids = make_ids(content, labels)
+    ids = _named(make_ids(content, labels), records, unreadable)
     if plan.id is not None:
         ids, found_ids = _given_ids(table[plan.id], kept, ids)
         plan.findings += found_ids
@@ -116,6 +114,15 @@ def assemble(
             f"{source} holds no usable records: {unreadable[0][1]} {unreadable[0][2]!r}."
         )
     return dataset
+
+
+def _first(refused: Sequence[Refused]) -> str:
+    """A sentence on the first of the refused records; none where there are none."""
+    if not refused:
+        return ""
+    source, row, reason, detail = refused[0]
+    where = f"{source} row {row}" if row else source
+    return f" The first of {len(refused)} refused, {where}: {reason} ({detail[:100]})."
 
 
 def _names(table: pa.Table) -> list[str]:
@@ -154,6 +161,8 @@ def _plan(raw: Raw, roles: Roles) -> tuple[pa.StringArray, _Plan]:
         plan.features = [column.name for column in roles.columns]
         return labels, plan
     plan.features = [name for name in names if name not in taken]
+    if label is not None and (words := words_for_none(table[label])):
+        plan.findings.append(_nameless(words))
     if label is not None and (again := twins(table, plan.features, label, labels)):
         what = f"say the same as the label {label!r} in other words"
         plan.findings.append(_dropped("label-columns", what, again))
@@ -163,6 +172,48 @@ def _plan(raw: Raw, roles: Roles) -> tuple[pa.StringArray, _Plan]:
         plan.findings.append(_dropped("id-columns", "only number the records", idle))
         plan.features = [name for name in plan.features if name not in idle]
     return labels, plan
+
+
+def _nameless(words: dict[str, int]) -> Finding:
+    count, said = sum(words.values()), ", ".join(map(repr, words))
+    return Finding(
+        "words-for-none",
+        "info",
+        f"{count} labels read {said}; these records count as unlabelled.",
+        count,
+        tuple(words),
+        "Write the class otherwise if it is one.",
+    )
+
+
+def _absent(columns: Sequence[Column], table: pa.Table) -> list[Finding]:
+    """What is said where columns that a model reads are not among those of new data."""
+    present = set(table.column_names)
+    absent = [c.name for c in columns if c.name not in present]
+    if not absent:
+        return []
+    listed = ", ".join(map(repr, absent[:5])) + (" …" if len(absent) > 5 else "")
+    return [
+        Finding(
+            "missing-columns",
+            "warning",
+            f"{len(absent)} of the {len(columns)} columns of the records are not there and count "
+            f"as missing: {listed}.",
+            len(absent),
+            tuple(absent[:20]),
+            "Give new records the columns that the model was made with.",
+        )
+    ]
+
+
+def _named(
+    ids: npt.NDArray[np.str_], records: pa.Table, unreadable: Sequence[tuple[int, str, str]]
+) -> npt.NDArray[np.str_]:
+    """Ids in which files without bytes to digest go by their names."""
+    wide = ids.astype(object)
+    for place, _, _ in unreadable:
+        wide[place] = records.column(0)[place].as_py()
+    return wide.astype(np.str_)
 
 
 def _dropped(name: str, why: str, columns: list[str]) -> Finding:
@@ -211,9 +262,10 @@ def _converted(
     Records without any value are left out.
     """
     n = table.num_rows
-    there = {c.name: table[c.name] for c in columns if c.name in table.column_names}
+    present = set(table.column_names)  # a look through the list for each of 3000 takes seconds
+    there = {c.name: table[c.name] for c in columns if c.name in present}
     targets = {
-        c.name: kinds.target_type(there.get(c.name, pa.chunked_array([], pa.null())), c.kind)
+        c.name: conversion.target_type(there.get(c.name, pa.chunked_array([], pa.null())), c.kind)
         for c in columns
     }
     slips: dict[str, tuple[int, tuple[str, ...]]] = {}
@@ -227,9 +279,9 @@ def _converted(
                 if column.name in there:
                     part = there[column.name].slice(start, size)
                     chunk = part.combine_chunks()
-                    done = kinds.convert(chunk, column.kind, targets[column.name])
+                    done = conversion.convert(chunk, column.kind, targets[column.name])
                 else:
-                    done = kinds.Converted(pa.nulls(size, targets[column.name]))
+                    done = conversion.Converted(pa.nulls(size, targets[column.name]))
                 if done.slips:
                     count, shown = slips.get(column.name, (0, ()))
                     slips[column.name] = (count + done.slips, (shown + done.examples)[:5])
@@ -239,32 +291,34 @@ def _converted(
             spool.write(batch if some.all() else batch.filter(pa.array(some)))
             kept.append(start + np.flatnonzero(some))
         records = spool.finish()
-    findings = [
-        Finding(
-            "unreadable-cells",
-            "warning",
-            f"{count} cells of column {name!r} cannot be read as its kind; they count as missing.",
-            count,
-            shown,
-            "Mend them in the source if they carry something.",
-        )
-        for name, (count, shown) in slips.items()
-    ]
+    findings = [_slipped(name, count, shown) for name, (count, shown) in slips.items()]
     return records, np.concatenate(kept), findings
+
+
+def _slipped(name: str, count: int, shown: tuple[str, ...]) -> Finding:
+    said, verb = ("1 cell", "counts") if count == 1 else (f"{count} cells", "count")
+    return Finding(
+        "unreadable-cells",
+        "warning",
+        f"{said} of column {name!r} cannot be read as its kind and {verb} as missing.",
+        count,
+        shown,
+        "Mend them in the source if they carry something.",
+    )
 
 
 def _meta(table: pa.Table, roles: Roles, kept: npt.NDArray[np.int64]) -> pa.Table:
     """Source, row, and where named group and time, of the records kept."""
     taken = {"source": table[SOURCE], "row": table[ROW]}
     if roles.group is not None:
-        taken["group"] = kinds.as_strings(table[roles.group])
+        taken["group"] = conversion.as_strings(table[roles.group])
     if roles.time is not None:
         found, _ = kinds.infer(table, [roles.time], paths=False)
         kind = found[0].kind if found else "none"
         if kind not in ("numeric", "datetime"):
             raise SettingError("time", "a column of ISO dates or numbers", f"{roles.time} ({kind})")
-        target = kinds.ARROW_TYPES[kind]
-        chunks = [kinds.convert(c, kind, target).values for c in table[roles.time].chunks]
+        target = conversion.ARROW_TYPES[kind]
+        chunks = [conversion.convert(c, kind, target).values for c in table[roles.time].chunks]
         taken["time"] = pa.chunked_array(chunks, target)
     meta = pa.table(taken)
     return meta if len(kept) == table.num_rows else meta.take(pa.array(kept))
@@ -274,7 +328,7 @@ def _given_ids(
     column: pa.ChunkedArray, kept: npt.NDArray[np.int64], own: npt.NDArray[np.str_]
 ) -> tuple[npt.NDArray[np.str_], list[Finding]]:
     """The data's own ids; a missing one is taken from the content, a repeated one is numbered."""
-    values = kinds.as_strings(column).take(pa.array(kept))
+    values = conversion.as_strings(column).take(pa.array(kept))
     blank = pc.fill_null(pc.equal(values, ""), True).to_numpy()
     ids = np.array(values.fill_null("").to_pylist(), dtype=np.str_)
     ids = np.where(blank, own, ids)

@@ -1,52 +1,35 @@
 """What the values of a column are, and with that what a record is.
 
 Kinds are inferred from all values, chunk by chunk, and never from their order, so that the same
-data gets the same kinds from any format. Text from a CSV and typed columns from Parquet meet
-here: afterwards both are the same Arrow types.
+data gets the same kinds from any format.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaven.core.errors import SettingError
+from leaven.data.conversion import (
+    BOOLEAN,
+    DATETIME,
+    NUMBER,
+    VECTOR,
+    as_strings,
+    convert,
+    is_binary,
+    target_type,
+    without_missing,
+)
 from leaven.data.dataset import Column, Finding
 
-__all__ = [
-    "ARROW_TYPES",
-    "IMAGE_SUFFIXES",
-    "MISSING",
-    "Converted",
-    "as_strings",
-    "convert",
-    "detect",
-    "infer",
-    "target_type",
-]
+__all__ = ["IMAGE_SUFFIXES", "detect", "infer"]
 
-#: What stands for a missing value in a column that is not text, after trimming.
-MISSING = ("", "?", "-", "NA", "N/A", "n/a", "nan", "NaN", "NAN", "null", "NULL", "<NA>")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 
-ARROW_TYPES = {
-    "numeric": pa.float64(),
-    "categorical": pa.string(),
-    "text": pa.string(),
-    "boolean": pa.bool_(),
-    "datetime": pa.timestamp("us"),
-}
-
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
-_BOOLEAN = r"^(?i:true|false)$"
-_DATE = r"^\d{4}-\d{2}-\d{2}"
-_DATETIME = _DATE + r"([T ]\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$"
-_VECTOR = r"^\[\s*[-+.\deE]+(\s*,\s*[-+.\deE]+)*\s*\]$"
 _IMAGE = r"(?i)^[^\n]+\.(png|jpg|jpeg|bmp|gif|webp|tif|tiff)$"
 # A word, or half a word for each sign of a script that does not part words.
 _WORD = (
@@ -57,30 +40,11 @@ _TEXT_NAMES = {
     "description", "comment", "review", "tweet", "document", "subject", "log", "prompt",
 }  # fmt: skip
 _IMAGE_SIGNS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
-_WHOLE = ("boolean", "datetime", "vector")
+_WHOLE = ("boolean", "vector")
 #: More distinct values than this are not counted on: they are many.
 _MANY = 50_000
-#: The share of cells that must be numbers, so that the others count as slips.
+#: The share of cells that must be numbers, or dates, so that the others count as slips.
 _MOSTLY = 0.9
-
-
-def as_strings(column: pa.ChunkedArray | pa.Array) -> pa.ChunkedArray | pa.Array:
-    """Any scalar column as strings; float32 by its own shortest digits, invalid bytes mended."""
-    kind = column.type
-    if pa.types.is_string(kind):
-        return column
-    if pa.types.is_null(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return column.cast(pa.string())
-    if pa.types.is_float16(kind):
-        column = column.cast(pa.float32())
-    return column.cast(pa.string())
-
-
-def _trimmed(strings: pa.Array) -> pa.Array:
-    """Trimmed, and null where it stands for a missing value."""
-    trimmed = pc.utf8_trim_whitespace(strings)
-    missing = pc.is_in(trimmed, value_set=pa.array(MISSING))
-    return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
 
 
 @dataclass
@@ -93,13 +57,13 @@ class _Survey:
     seen: pa.Array = field(default_factory=lambda: pa.array([], pa.string()))
 
     def add(self, strings: pa.Array) -> None:
-        values = pc.drop_null(_trimmed(strings))
+        values = pc.drop_null(without_missing(strings))
         self.valid += len(values)
         for kind, pattern in (
-            ("numeric", _NUMBER),
-            ("boolean", _BOOLEAN),
-            ("datetime", _DATETIME),
-            ("vector", _VECTOR),
+            ("numeric", NUMBER),
+            ("boolean", BOOLEAN),
+            ("datetime", DATETIME),
+            ("vector", VECTOR),
             ("image", _IMAGE),
         ):
             # Kinds that all values must have need not be tried again once one has failed.
@@ -122,6 +86,8 @@ class _Survey:
         for kind in _WHOLE:
             if share[kind] == 1:
                 return kind
+        if share["datetime"] > _MOSTLY:
+            return "datetime"
         if paths and share["image"] > _MOSTLY:
             return "image"
         words = self.words / self.valid
@@ -155,11 +121,11 @@ def _kind(column: pa.ChunkedArray, name: str, paths: bool) -> str | None:
         return "numeric"
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return "datetime"
-    if _is_binary(found):
+    if is_binary(found):
         return "image" if _holds_images(column) else None
     if pa.types.is_struct(found):
         fields = {found.field(i).name: found.field(i).type for i in range(found.num_fields)}
-        return "image" if _is_binary(fields.get("bytes", pa.null())) else None
+        return "image" if is_binary(fields.get("bytes", pa.null())) else None
     if (
         pa.types.is_list(found)
         or pa.types.is_large_list(found)
@@ -176,22 +142,13 @@ def _kind(column: pa.ChunkedArray, name: str, paths: bool) -> str | None:
     except pa.ArrowException:
         return None
     kind = survey.kind(name, paths)
-    try:  # what looked like a date may be none (the 31st of April), a vector of another length
-        if kind in ("datetime", "vector"):
-            target = target_type(column, kind)
-            for chunk in column.chunks:
-                _convert(chunk, kind).values.cast(target)
-    except (pa.ArrowException, ValueError):
-        return "categorical"
+    if kind in ("datetime", "vector"):
+        # What looked like a date may be none (the 31st of April), a vector of another length.
+        target = target_type(column, kind)
+        slips = sum(convert(chunk, kind, target).slips for chunk in column.chunks)
+        if slips > (0 if kind == "vector" else (1 - _MOSTLY) * survey.valid):
+            return "categorical"
     return kind
-
-
-def _is_binary(found: pa.DataType) -> bool:
-    return bool(
-        pa.types.is_binary(found)
-        or pa.types.is_large_binary(found)
-        or pa.types.is_fixed_size_binary(found)
-    )
 
 
 def _holds_images(column: pa.ChunkedArray) -> bool:
@@ -201,127 +158,6 @@ def _holds_images(column: pa.ChunkedArray) -> bool:
     ]
     values = [head for part in heads for head in part if head]
     return bool(values) and sum(v.startswith(_IMAGE_SIGNS) for v in values) > 0.5 * len(values)
-
-
-@dataclass
-class Converted:
-    """A column in its kind's Arrow type, and the cells that had to be given up."""
-
-    values: pa.Array
-    slips: int = 0
-    examples: tuple[str, ...] = ()
-
-
-def target_type(column: pa.ChunkedArray, kind: str) -> pa.DataType:
-    """The Arrow type that a column becomes: offsets of 64 bits only where it is that large."""
-    large = column.nbytes > 1 << 30
-    if kind == "vector":
-        return pa.list_(pa.float32(), _width(column) or 1)
-    if kind == "image" and (_is_binary(column.type) or pa.types.is_struct(column.type)):
-        return pa.large_binary() if large else pa.binary()
-    return pa.large_string() if large and kind == "text" else ARROW_TYPES.get(kind, pa.string())
-
-
-def _width(column: pa.ChunkedArray) -> int:
-    """The length of the first vector."""
-    first = next((value for chunk in column.chunks for value in chunk if value.is_valid), None)
-    if first is None:
-        return 0
-    value = first.as_py()
-    return len(json.loads(value) if isinstance(value, str) else value)
-
-
-def convert(column: pa.Array, kind: str, target: pa.DataType) -> Converted:
-    """One chunk of a column as the Arrow type `target`; what cannot be read becomes null.
-
-    A chunk that defies its kind as a whole becomes null throughout, each value a slip: new data
-    need not look like the data whose kinds are in force.
-    """
-    try:
-        done = _convert(column, kind)
-        done.values = done.values.cast(target)
-        return done
-    except (pa.ArrowException, ValueError):
-        shown = tuple(str(value)[:40] for value in column.drop_null()[:3].to_pylist())
-        return Converted(pa.nulls(len(column), target), len(column) - column.null_count, shown)
-
-
-def _convert(column: pa.Array, kind: str) -> Converted:
-    if kind == "image":
-        return Converted(_images(column))
-    if kind == "vector":
-        return Converted(_vectors(column))
-    if kind == "datetime":
-        return Converted(_datetimes(column))
-    if kind == "numeric":
-        return _numbers(column)
-    strings = as_strings(column)
-    if kind == "text":
-        blank = pc.equal(pc.utf8_trim_whitespace(strings), "")
-        return Converted(pc.if_else(blank, pa.scalar(None, pa.string()), strings))
-    trimmed = _trimmed(strings)
-    if kind == "categorical":
-        return Converted(trimmed)
-    return _read(trimmed, _BOOLEAN, lambda good: pc.equal(pc.utf8_lower(good), "true"))
-
-
-def _numbers(column: pa.Array) -> Converted:
-    kind = column.type
-    if pa.types.is_boolean(kind) or pa.types.is_float32(kind) or pa.types.is_float16(kind):
-        # float32 through its digits: 0.1 must be the 0.1 that a CSV of it holds.
-        column = column.cast(pa.uint8()) if pa.types.is_boolean(kind) else as_strings(column)
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-        done = Converted(column.cast(pa.float64(), safe=False))
-    elif pa.types.is_decimal(column.type):
-        done = Converted(column.cast(pa.float64()))
-    else:
-        done = _read(_trimmed(as_strings(column)), _NUMBER, lambda good: good.cast(pa.float64()))
-    finite = pc.is_finite(done.values)
-    endless = pc.sum(pc.is_inf(done.values)).as_py() or 0
-    done.values = pc.if_else(finite, done.values, pa.scalar(None, pa.float64()))
-    done.slips += endless
-    done.examples += ("inf",) if endless else ()
-    return done
-
-
-def _read(trimmed: pa.Array, pattern: str, cast: Any) -> Converted:
-    """Cast the values that match; count the others."""
-    fits = pc.match_substring_regex(trimmed, pattern)
-    wrong = pc.drop_null(pc.filter(trimmed, pc.invert(fits)))
-    unsigned = pc.replace_substring_regex(trimmed, r"^\+", "")
-    good = pc.if_else(fits, unsigned, pa.scalar(None, pa.string()))
-    return Converted(cast(good), len(wrong), tuple(v[:40] for v in wrong[:3].to_pylist()))
-
-
-def _datetimes(column: pa.Array) -> pa.Array:
-    kind = column.type
-    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        zone = getattr(kind, "tz", None)
-        column = column.cast(pa.timestamp("us", "UTC" if zone else None), safe=False)
-        return column.cast(pa.timestamp("us"))
-    values = _trimmed(as_strings(column))
-    values = pc.replace_substring_regex(values, r"^(\S{10})$", r"\1T00:00")
-    values = pc.replace_substring_regex(values, r"(\.\d{6})\d+", r"\1")
-    values = pc.replace_substring_regex(values, r"(:\d{2}(?:\.\d+)?)$", r"\1Z")
-    zoned = values.cast(pa.timestamp("us", "UTC"))
-    return zoned.cast(pa.timestamp("us"))
-
-
-def _images(column: pa.Array) -> pa.Array:
-    if pa.types.is_struct(column.type):
-        column = pc.struct_field(column, "bytes")
-    if _is_binary(column.type):
-        empty = pc.equal(pc.binary_length(column), 0)
-        column = column.cast(pa.large_binary())
-        return pc.if_else(empty, pa.scalar(None, pa.large_binary()), column)
-    return _trimmed(as_strings(column))
-
-
-def _vectors(column: pa.Array) -> pa.Array:
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-        texts = _trimmed(as_strings(column)).to_pylist()
-        column = pa.array([text and json.loads(text) for text in texts], pa.list_(pa.float64()))
-    return column
 
 
 def detect(

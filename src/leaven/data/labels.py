@@ -8,9 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
-from leaven.data.kinds import as_strings
+from leaven.data.conversion import as_strings
 
-__all__ = ["LABEL_NAMES", "clean_labels", "label_column", "twins"]
+__all__ = ["LABEL_NAMES", "clean_labels", "label_column", "twins", "words_for_none"]
 
 LABEL_NAMES = ("label", "labels", "target", "class", "y", "category", "intent")
 _UNLABELLED = {"", "nan", "NaN", "None", "null", "<NA>"}
@@ -72,6 +72,20 @@ def clean_labels(column: pa.ChunkedArray | pa.Array) -> pa.StringArray:
     elif {v.lower() for v in present} <= {"true", "false"}:
         values = [v and v.lower() for v in values]
     return pa.array(values, pa.string()).take(encoded.indices)
+
+
+def words_for_none(column: pa.ChunkedArray | pa.Array) -> dict[str, int]:
+    """How often words such as None stand where a label would, which count as unlabelled.
+
+    >>> words_for_none(pa.array(["None", "spam", "", None, "null", "None"]))
+    {'None': 2, 'null': 1}
+    """
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return {}
+    trimmed = pc.utf8_trim_whitespace(column)
+    words = pa.array(sorted(_UNLABELLED - {""}), column.type)
+    counted = pc.value_counts(trimmed.filter(pc.is_in(trimmed, value_set=words)))
+    return {entry["values"]: entry["counts"] for entry in counted.to_pylist()}
 
 
 def _whole(text: str) -> str | None:

@@ -124,15 +124,29 @@ def _wide_encoding(head: bytes) -> str | None:
 
 
 def _split(stream: io.BufferedReader) -> Iterator[bytes]:
-    """Lines of bytes, each cut at LONGEST_LINE; a lone carriage return outside quotes ends one."""
-    while line := stream.readline(LONGEST_LINE):
-        cut = len(line) == LONGEST_LINE and not line.endswith(b"\n")
-        while cut and (rest := stream.readline(LONGEST_LINE)):
-            cut = not rest.endswith(b"\n")
-        if b"\r" in line[:-2] and b'"' not in line:
-            yield from line.splitlines(keepends=True)
+    """Lines of bytes, each cut at LONGEST_LINE; a lone carriage return ends one too.
+
+    Where that stood inside a quoted field, the parser of the table joins the lines again.
+    """
+    held, cut = b"", False  # a line not ended yet; whether what follows is the end of a cut one
+    while part := stream.readline(LONGEST_LINE):
+        held += part
+        if b"\r" in held.removesuffix(b"\r\n"):
+            *whole, held = held.splitlines(keepends=True)
         else:
-            yield line
+            whole = []
+        if held.endswith(b"\n"):
+            whole, held = [*whole, held], b""
+        for line in whole:
+            if not cut:
+                yield line[:LONGEST_LINE]
+            cut = False
+        if len(held) >= LONGEST_LINE:
+            if not cut:
+                yield held[:LONGEST_LINE]
+            held, cut = b"", not held.endswith(b"\r")
+    if held and not cut:
+        yield held
 
 
 def _bounded(text: io.TextIOWrapper) -> str:

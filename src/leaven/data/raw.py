@@ -10,8 +10,8 @@ from types import TracebackType
 
 import pyarrow as pa
 
+from leaven.data.conversion import as_strings
 from leaven.data.dataset import QUARANTINE_SCHEMA, Finding
-from leaven.data.kinds import as_strings
 
 __all__ = ["ROW", "SOURCE", "Raw", "Refused", "Spool", "quarantine"]
 

@@ -32,7 +32,6 @@ __all__ = ["Experiment", "experiment"]
 Floats = npt.NDArray[np.float64]
 
 
-
 @dataclass
 class Experiment:
     """All that an experiment found, for the story and the files of the run."""
@@ -76,12 +75,12 @@ def experiment(
     """
     yield Progress("reading the records")
     extractor = find_extractor(recipe.encoder, dataset.modality)
-    chosen = plan(recipe, dataset.modality, extractor is not None)
+    chosen = plan(recipe, dataset, extractor is not None)
     front = Front.describe(dataset, extractor)
     dataset, arrays = _decode(dataset, front, folder)
     parts = split(dataset, seed=recipe.seed)
     yield Progress("checking the data")
-    findings = [*dataset.findings, *check(dataset, arrays, parts)]
+    findings = check(dataset, arrays, parts)  # those made while reading are among them
     found = Experiment(dataset, arrays, chosen.recipe, chosen.reason, parts, findings)
     problem = Problem(
         arrays=arrays,
@@ -206,7 +205,7 @@ def _judge(found: Experiment, arms: list[str], logits: dict[str, Floats]) -> Non
     """Calibrate each arm off the records it is judged on, and compare them there."""
     parts, targets = found.split, found.dataset.targets
     found.rows = np.concatenate([parts.holdout, *parts.folds]).astype(np.int64)
-    fold = np.concatenate([np.full(len(held), i) for i, held in enumerate(parts.folds)] or [[]])
+    fold = np.repeat(np.arange(len(parts.folds)), [len(held) for held in parts.folds])
     for arm in arms:
         of_rows = logits[arm][found.rows]
         if len(parts.holdout):

@@ -104,8 +104,8 @@ def _write(found: Experiment, folder: RunFolder, name: str, command: str) -> Non
         "cpu_seconds": run["cpu_seconds"],
         "steps": {record["title"]: record["steps"] for record in found.records},
     }
-    write_json(folder.path / "run.json", story)
     Run(folder.path, story).report()
+    write_json(folder.path / "run.json", story)
 
 
 def _evidence(found: Experiment) -> pa.Table:

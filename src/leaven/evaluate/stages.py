@@ -60,10 +60,15 @@ class Cost:
 
 @dataclass(frozen=True)
 class Pace:
-    """How many steps the final fits take; with a time budget also what the methods cost."""
+    """How many steps the final fits take; with a time budget also what the methods cost.
+
+    The folds vouch for what ships, so a final fit takes `least` steps, as many as they took, even
+    where the budget has run out.
+    """
 
     final: int
     costs: dict[str, Cost]
+    least: int = 1
 
     def steps(self, stage: Stage) -> int:
         """The steps of a stage."""
@@ -123,14 +128,17 @@ def renew_pace(
         setup, steps = sum(r["setup"] for r in took), sum(r["steps"] for r in took)
         each = (sum(r["seconds"] for r in took) - setup) / steps
         costs[name] = Cost(setup / len(took), each if METHODS[name].stepped else 0.0)
-    pace = Pace(_affordable(stages, costs, _left(budget, folder), recipe), costs)
+    least = max(1, round(pace.final * FOLD_SHARE))
+    steps = max(_affordable(stages, costs, _left(budget, folder), recipe), least)
+    pace = Pace(steps, costs, least)
     folder.write("final-pace.json", asdict(pace))
     folder.tick()
     return pace
 
 
 def _pace(kept: dict[str, Any]) -> Pace:
-    return Pace(kept["final"], {name: Cost(**cost) for name, cost in kept["costs"].items()})
+    costs = {name: Cost(**cost) for name, cost in kept["costs"].items()}
+    return Pace(kept["final"], costs, kept["least"])
 
 
 def _left(budget: Budget, folder: RunFolder) -> float:
@@ -178,11 +186,10 @@ def fit_stage(
     folder: RunFolder,
     pace: Pace,
     due: float | None = None,
-    every: float = CHECKPOINT_SECONDS,
 ) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
     """Fit one stage, going on from its checkpoint; return the network and a record of it.
 
-    A finished stage is read back instead. A checkpoint is written about every `every` seconds.
+    A finished stage is read back instead. A checkpoint is written every CHECKPOINT_SECONDS or so.
     `due` is the folder's time by which it is to end; without one it takes the steps of its pace.
     Progress counts the stage's steps.
     """
@@ -199,6 +206,7 @@ def fit_stage(
         steps=pace.steps(stage),
     )
     history: list[dict[str, float]] = []
+    every = CHECKPOINT_SECONDS
     before, began = 0.0, time.monotonic()  # seconds of this stage in earlier processes, and now
     setup, number, saved = 0.0, 0, began
     fit = METHODS[stage.method].fit(problem, checkpoint)
@@ -221,8 +229,9 @@ def fit_stage(
             continue
         if due is not None and number % 20 == 0 and number > first_number:
             each = (now - first) / (number - first_number)
-            _keep_to(due - folder.elapsed, each, step.state)
-        if now - saved > every:
+            _keep_to(due - folder.elapsed, each, step.state, pace.least)
+        # After the last step none: a fit that goes on from there would have no step to tell of.
+        if now - saved > every and number < step.state.total:
             step.state.note = {"history": history, "seconds": before + now - began}
             step.state.save(checkpoint)
             folder.tick()
@@ -260,12 +269,14 @@ def _point(step: Step) -> dict[str, float]:
     return {"step": step.number, "loss": round(loss, 6)} | values
 
 
-def _keep_to(left: float, each: float, state: TrainState) -> None:
+def _keep_to(left: float, each: float, state: TrainState, least: int) -> None:
     """Shorten a stage that would end late by more than a twentieth of the time it has left.
+
+    It takes at least `least` steps.
 
     Only a machine that has become slower makes a difference here: otherwise the plan stands, so
     that an interrupted run and an undisturbed one take the same steps.
     """
     needed = each * (state.total - state.step)
     if needed > left * 1.05 + 0.5:
-        state.total = state.step + max(int(left / each), 0)
+        state.total = max(state.step + max(int(left / each), 0), min(least, state.total))

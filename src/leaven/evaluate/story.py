@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leaven.core.wording import count
 from leaven.data.dataset import Dataset, Finding, Index
 from leaven.data.modality import MODALITIES
 from leaven.evaluate.calibration import brier, ece, reliability
@@ -179,13 +180,12 @@ def _pseudo_labels(found: Experiment, unlabelled: Floats, other: Floats) -> dict
 def _next(verdict: Verdict, dataset: Dataset, findings: Sequence[Finding]) -> list[str]:
     """What a person should do now, the most useful first."""
     advice = [f.advice for f in findings if f.severity == "error" and f.advice]
-    if verdict.needed is not None and verdict.outcome == "unproven":
-        more = max(verdict.needed - len(dataset.labelled), 0)
-        if more:
-            advice.append(
-                f"Label about {more} more records, the uncertain ones first, and fit again: "
-                "then the comparison can be settled."
-            )
+    within_reach = verdict.needed is not None and verdict.needed <= 10 * len(dataset.labelled)
+    if within_reach and verdict.outcome == "unproven":
+        advice.append(
+            f"Label until there are about {count(verdict.needed)} labelled records, the uncertain "
+            "ones first, and fit again: then the comparison can be settled."
+        )
     if len(dataset.classes) and len(dataset.labelled) / len(dataset.classes) < 25:
         advice.append(
             "Label the records that the model doubts, as the report lists them: each is worth "

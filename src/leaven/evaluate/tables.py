@@ -77,9 +77,7 @@ def _defused(table: pa.Table) -> pa.Table:
         texts = table[name].to_pylist()
         safe = [f"'{t}" if t and t[0] in "=+-@\t\r" and not _number(t) else t for t in texts]
         table = table.set_column(table.column_names.index(name), name, pa.array(safe, pa.string()))
-    return table.rename_columns(
-        [f"'{n}" if n[0] in "=+-@\t\r" else n for n in table.column_names]
-    )
+    return table.rename_columns([f"'{n}" if n[0] in "=+-@\t\r" else n for n in table.column_names])
 
 
 def _number(text: str) -> bool:

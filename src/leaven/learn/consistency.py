@@ -84,7 +84,9 @@ class Consistency(Objective):
         )
 
     @torch.no_grad()
-    def _guess(self, network: nn.Module, average: nn.Module, draw: Draw, task: Task) -> Tensor | None:
+    def _guess(
+        self, network: nn.Module, average: nn.Module, draw: Draw, task: Task
+    ) -> Tensor | None:
         """(u, k) the teacher's probabilities; None where the student's own pass serves."""
         assert self.teacher is not None
         if self.teacher.view == "same":
@@ -96,5 +98,6 @@ class Consistency(Objective):
 def _name(choice: object) -> str:
     if isinstance(choice, float):
         return f"{choice:g}"
-    settings = ", ".join(f"{f.name}={getattr(choice, f.name)!r}" for f in fields(choice))  # type: ignore[arg-type]
-    return f"{type(choice).__name__}({settings})"
+    settings = ", ".join(f"{getattr(choice, f.name)}" for f in fields(choice))  # type: ignore[arg-type]
+    name = type(choice).__name__
+    return f"{name}({settings})" if settings else name

@@ -29,7 +29,7 @@ class Encoder(nn.Module, ABC):
     modality: ClassVar[str]
     summary: ClassVar[str]
     #: Whether the loop may run it under bf16 (pays for convolutions and attention only).
-    half: ClassVar[bool] = False
+    mixed: ClassVar[bool] = False
     #: Factor on the learning rate of its parameters.
     rate: ClassVar[float] = 1.0
     width: int
@@ -43,7 +43,7 @@ class Encoder(nn.Module, ABC):
     def configure(cls, spec: Spec) -> dict[str, Any]:
         """The constructor's arguments (plain JSON) for records of this spec."""
 
-    def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:  # noqa: B027
+    def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
         """Learn statistics from the training records at `index`. Labels are not given."""
 
     @abstractmethod

@@ -30,16 +30,28 @@ class Extractor(ABC):
 def find_extractor(encoder: str, modality: str) -> Extractor | None:
     """The extractor that `--encoder` names: a folder, or a hub name with a slash; else None.
 
-    Raises SettingError when the name is no encoder, no folder and no hub name, or when the
-    modality has no extractors.
+    A name of Leaven's own goes before a folder of that name (write ./name for the folder).
+    Raises SettingError when the name is no encoder, no folder and no hub name, or when it does
+    not serve the modality.
     """
-    if not encoder or ("/" not in encoder and not Path(encoder).is_dir() and encoder in ENCODERS):
+    if not encoder:
         return None
-    if "/" not in encoder and not Path(encoder).is_dir():
-        ENCODERS[encoder]  # raises, with a suggestion
+    if encoder in ENCODERS or ("/" not in encoder and not Path(encoder).is_dir()):
+        found = ENCODERS[encoder]  # raises for an unknown name, with a suggestion
+        if found.modality != modality:
+            fitting = [name for name, kind in ENCODERS.items() if kind.modality == modality]
+            raise SettingError(
+                "encoder",
+                f"one that reads {modality} records ({', '.join(fitting)})",
+                encoder,
+                f"{encoder} reads {found.modality} records.",
+            )
+        return None
     if modality != "text":
         raise SettingError(
-            "encoder", f"one of Leaven's own for {modality} records", encoder,
+            "encoder",
+            f"one of Leaven's own for {modality} records",
+            encoder,
             "Encoders by folder or hub name serve text so far; see: leaven encoders",
         )
     from leaven.learn.hugging_face import HuggingFaceText

@@ -41,9 +41,7 @@ def nearest(features: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
     return position[keep].reshape(n, k), np.maximum(distance[keep].reshape(n, k), 0)
 
 
-def affinity(
-    position: npt.NDArray[np.int64], distance: Floats
-) -> tuple[sparse.csr_matrix, Floats]:
+def affinity(position: npt.NDArray[np.int64], distance: Floats) -> tuple[sparse.csr_matrix, Floats]:
     """Symmetric self-tuning weights (n, n), and each record's scale (n,).
 
     w_ij = exp(-d_ij² / (σ_i σ_j)), σ the distance to the farthest of a record's k neighbours

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -82,13 +83,14 @@ class Network(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """(batch, k) outputs of one view."""
-        return self.head(self.encoder(batch))
+        output: Tensor = self.head(self.encoder(batch))
+        return output
 
     def logits(self, arrays: Arrays, index: Index | None = None) -> np.ndarray[Any, Any]:
-        """(n, k) float64 outputs of whole records, in evaluation mode."""
+        """(n, k) float64 outputs of whole records, in evaluation mode; (0, 0) of none."""
         rows = np.arange(len(arrays)) if index is None else index
         plain = MODALITIES[self.encoder.modality].plain
-        return encode(self, arrays, rows, plain).astype(np.float64).reshape(len(rows), -1)
+        return encode(self, arrays, rows, plain).astype(np.float64)
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json`; the description comes last."""
@@ -113,7 +115,7 @@ class Network(nn.Module):
             head = _HEADS[described["head"]["kind"]](**described["head"]["config"])
             network = cls(encoder, head)
             network.load_state_dict(load_file(folder / "model.safetensors"))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as broken:
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as broken:
             raise RunError(
                 f"No usable model in '{folder}': {broken}. Fit again, or restore the folder."
             ) from broken

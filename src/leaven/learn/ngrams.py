@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -59,17 +57,16 @@ class NgramBag(nn.Module):
         inside = slots > 0
         matrix = sparse.csr_matrix(
             (self.idf.numpy()[slots[inside]], (texts[inside], slots[inside])),
-            shape=(len(chosen), self.rows + 1),
+            shape=(len(chosen), len(kept) + 1),
         )
         norms = np.sqrt(np.asarray(matrix.multiply(matrix).sum(1))).ravel()
         matrix = sparse.diags(1 / np.maximum(norms, 1e-9)) @ matrix
         wanted = min(self.width, len(chosen) - 1, len(kept) - 1)
         if wanted > 0:
-            _, values, vectors = randomized_svd(matrix, wanted, n_iter=3, random_state=seed)
-            # Components scaled by the root of their singular value would let the first decide
-            # alone; unscaled right vectors weigh each text's projection by its true length.
+            _, _, vectors = randomized_svd(matrix, wanted, n_iter=3, random_state=seed)
             with torch.no_grad():
-                self.table.weight[:, :wanted] = torch.from_numpy(vectors.T.astype(np.float32))
+                rows = torch.from_numpy(vectors.T.astype(np.float32))
+                self.table.weight[: len(kept) + 1, :wanted] = rows
 
     def _buckets(self, tokens: Tensor) -> Tensor:
         """(batch, 2·length - 1) buckets of words and of neighbouring pairs, 0 where none."""
@@ -84,5 +81,3 @@ class NgramBag(nn.Module):
         slots = self.slot[self._buckets(batch["tokens"])]
         summed: Tensor = self.table(slots, per_sample_weights=self.idf[slots.long()])
         return F.normalize(summed, dim=-1)
-
-

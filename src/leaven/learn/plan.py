@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leaven.core.recipe import Recipe
+from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
 from leaven.learn.method import METHODS
 
@@ -27,18 +28,22 @@ class Plan:
     reason: str
 
 
-def plan(recipe: Recipe, modality: str, extracted: bool) -> Plan:
+def plan(recipe: Recipe, dataset: Dataset, extracted: bool) -> Plan:
     """Fill in what the recipe leaves open: method `auto`, encoder, modality.
 
     `extracted` says that the encoder named is a frozen extractor, whose features are records of
     the modality `embedding`. Raises UnknownNameError for a method that does not exist.
     """
+    modality = dataset.modality
     views = "embedding" if extracted else modality
     reason = f"{recipe.method} was asked for"
     method = recipe.method
     if method == "auto":
         method, why = _FIRST.get(views, ("label-spreading", "it needs nothing but neighbours"))
         reason = f"{method}: {why}"
+    if METHODS[method].unlabelled and not len(dataset.unlabelled):
+        reason = f"every record has a label, so there is nothing for {method} to learn more from"
+        method = METHODS[method].baseline
     encoder = recipe.encoder
     if not encoder or extracted:
         encoder = METHODS[method].default_encoder(MODALITIES[views])

@@ -29,9 +29,7 @@ class Predictor:
     classes: tuple[str, ...]
     temperature: float = 1.0
 
-    def probabilities(
-        self, arrays: Arrays, index: Index | None = None
-    ) -> npt.NDArray[np.float64]:
+    def probabilities(self, arrays: Arrays, index: Index | None = None) -> npt.NDArray[np.float64]:
         """(n, k) calibrated probabilities of decoded records."""
         scaled = self.network.logits(arrays, index) / self.temperature
         if not len(scaled):

@@ -79,7 +79,8 @@ class TrainState:
                 meta = json.loads(file.metadata()["leaven"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             for part, module in self._modules().items():
-                own = {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
+                start = f"{part}."
+                own = {n.removeprefix(start): t for n, t in tensors.items() if n.startswith(start)}
                 module.load_state_dict(own)
             described = self.optimiser.state_dict()
             described["state"] = {}

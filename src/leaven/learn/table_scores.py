@@ -36,7 +36,7 @@ class TableScores(nn.Module):
         self.register_buffer("grid", torch.zeros(numeric, 65))
         self.register_buffer("missing", torch.zeros(numeric))
         self.register_buffer("share", torch.full((sum(levels),), 0.5))
-        scores = torch.distributions.Normal(0.0, 1.0).icdf(torch.linspace(0.01, 0.99, 65))
+        scores = torch.special.ndtri(torch.linspace(0.01, 0.99, 65))
         self.register_buffer("scores", scores, persistent=False)
 
     @classmethod

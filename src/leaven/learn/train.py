@@ -167,7 +167,7 @@ def _rate(step: int, total: int, warm_up: float) -> float:
 def _fabric(problem: Problem) -> Fabric:
     precision = problem.training.precision
     if precision == "auto":
-        precision = "bf16-mixed" if ENCODERS[problem.encoder].half and _has_bf16() else "32-true"
+        precision = "bf16-mixed" if ENCODERS[problem.encoder].mixed and _has_bf16() else "32-true"
     logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
     return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
 
@@ -175,7 +175,7 @@ def _fabric(problem: Problem) -> Fabric:
 def _has_bf16() -> bool:
     """Whether the processor multiplies bf16 itself; emulated it is slower than fp32."""
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported()
+        return bool(torch.cuda.is_bf16_supported())
     return bool(torch.cpu._is_avx512_bf16_supported())
 
 

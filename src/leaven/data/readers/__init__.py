@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ from leaven.data.readers.objects import read_objects
 __all__ = ["read"]
 
 _Reader = Callable[[str, str, Spool], tuple[list[Refused], list[Finding]]]
+#: How a file of UTF-16 or UTF-32 begins.
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
 _READERS: dict[str, _Reader] = {
     ".csv": read_delimited,
     ".tsv": read_delimited,
@@ -47,6 +50,8 @@ def read(
     else:
         paths = [os.fspath(path)]
         source = paths[0]
+    if not all(paths):
+        raise DataError("The name of the file or folder to read is empty. Give a path, or . here.")
     if len(paths) == 1 and "://" not in paths[0] and Path(paths[0]).is_dir():
         raw = _folder(Path(paths[0]), labels, roles, cache)
     else:
@@ -74,10 +79,12 @@ def _folder(
             table = str(folder / table)
         keep = [name for name in (roles.id, roles.group, roles.time) if name is not None]
         return read_flat_folder(folder, _tables([table], cache), roles.label, keep)
+    if not entries:
+        raise DataError(f"{folder} is empty. Give a folder that holds tables, images or texts.")
+    if roles.label is False:  # then sub-folders are no classes, and all files count
+        return read_flat_folder(folder, None, False, [])
     if folders:
         return read_class_folders(folder)
-    if roles.label is False:
-        return read_flat_folder(folder, None, False, [])
     raise DataError(
         f"{folder} holds files and nothing that says their labels. Put them into one sub-folder a "
         f"class (and unlabelled/), or add a table {LABEL_TABLES[0]} with columns file and label."
@@ -91,6 +98,8 @@ def _tables(paths: Sequence[str], cache: Path | None) -> Raw:
     with Spool(cache) as spool:
         for path in paths:
             reader = _READERS.get(_ending(path)) or _sniffed(path)
+            if reader is read_delimited:
+                _refuse_binary(path)
             source = Path(path).name
             if sum(Path(other).name == source for other in paths) > 1:
                 source = path
@@ -107,18 +116,37 @@ def _ending(path: str) -> str:
     return Path(name.removesuffix(".gz")).suffix
 
 
+def _head(path: str) -> bytes:
+    """The first bytes of a file. Raises DataError if it cannot be unpacked."""
+    with open_bytes(path) as stream:
+        try:
+            return stream.read(4096)
+        except (OSError, EOFError, zlib.error) as error:
+            raise DataError(f"{path!r} is damaged: {error}.") from error
+
+
 def _sniffed(path: str) -> _Reader:
     """The reader for a file whose name does not say what it is."""
-    with open_bytes(path) as stream:
-        head = stream.read(4096)
+    head = _head(path)
     if head.startswith(b"PAR1"):
         return read_columnar
     if head.lstrip().startswith((b"{", b"[")):
         return read_objects
-    wide = head.startswith((b"\xff\xfe", b"\xfe\xff"))
-    if not wide and sum(byte < 9 for byte in head) > 0:
-        raise DataError(
-            f"{path!r} is no table that can be read. Give CSV, TSV, Parquet, JSON Lines or a JSON "
-            "array (also as .gz), or a folder of images or .txt files."
-        )
+    if not head.startswith(_WIDE) and sum(byte < 9 for byte in head) > 0:
+        raise _no_table(path)
     return read_delimited
+
+
+def _refuse_binary(path: str) -> None:
+    """Raise DataError for a spreadsheet or noise that is called a CSV; NULs alone are mended."""
+    head = _head(path)
+    odd = sum(0 < byte < 9 or 13 < byte < 32 for byte in head)
+    if head.startswith(b"PK\3\4") or (odd > 0.05 * len(head) and not head.startswith(_WIDE)):
+        raise _no_table(path)
+
+
+def _no_table(path: str) -> DataError:
+    return DataError(
+        f"{path!r} is no table that can be read. Give CSV, TSV, Parquet, JSON Lines or a JSON "
+        "array (also as .gz), or a folder of images or .txt files."
+    )

@@ -31,7 +31,7 @@ def read_columnar(path: str, source: str, spool: Spool) -> tuple[list[Refused], 
                 spool.write(pa.record_batch(decoded, [*batch.schema.names, SOURCE, ROW]))
                 row += n
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{source} is not sound Parquet: {error}.") from error
+        raise DataError(f"{source} is not sound Parquet: {str(error).rstrip('. ')}.") from error
     return [], []
 
 

@@ -118,7 +118,7 @@ class _Records:
         try:
             self.header = next(row for row in csv.reader(lines, delimiter=delimiter) if row)
         except csv.Error as error:
-            raise DataError(f"The header of {source} cannot be read: {error}.") from error
+            raise DataError(f"The header of {source} cannot be read: {error}") from error
 
     def batches(
         self,
@@ -166,7 +166,7 @@ class _Records:
                 numbers.append(self._row)
                 continue
             if row is None and taken[0].count('"') % 2 == 0 and "limit" not in fault:
-                loose = next(csv.reader(taken[:1], delimiter=self._delimiter), [])
+                loose = self._loosely(taken[0])
                 if len(loose) == width:  # text after a closing quote: readable all the same
                     queue.extendleft(reversed(taken[1:]))
                     rows.append(loose)
@@ -186,6 +186,13 @@ class _Records:
             line = taken[0].rstrip("\r\n")[:80]
             self.refused.append((self._source, self._row, reason, f"{detail}: {line}"))
         return rows, numbers
+
+    def _loosely(self, line: str) -> list[str]:
+        """The fields of one line by the lenient rules of `csv`; none where even these fail."""
+        try:
+            return next(csv.reader([line], delimiter=self._delimiter), [])
+        except csv.Error:
+            return []
 
     def _next(self, queue: deque[str]) -> tuple[list[str] | None, list[str], str]:
         """One record, the lines it took, and the fault if it is none."""

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaven.core.errors import DataError, UnknownNameError
-from leaven.data.kinds import IMAGE_SUFFIXES, as_strings
+from leaven.data.conversion import as_strings
+from leaven.data.kinds import IMAGE_SUFFIXES
 from leaven.data.labels import label_column
 from leaven.data.lines import Lines
 from leaven.data.raw import ROW, SOURCE, Raw, Refused, Spool
@@ -27,12 +28,21 @@ _BATCH = 2_000
 
 
 def _listed(folder: Path) -> list[str]:
-    """Files below `folder`, as sorted paths with forward slashes; hidden ones are left out."""
+    """Files below `folder`, as sorted paths with forward slashes; hidden ones are left out.
+
+    Links to folders are followed, each real folder once, so that a loop of links ends.
+    """
     found = []
-    for place, folders, files in os.walk(folder):
-        folders[:] = sorted(f for f in folders if not f.startswith((".", "__MACOSX")))
+    seen = {folder.resolve()}
+    for place, folders, files in os.walk(folder, followlinks=True):
         inside = Path(place).relative_to(folder)
         found += [(inside / f).as_posix() for f in files if not f.startswith(".")]
+        real = {name: (Path(place) / name).resolve() for name in sorted(folders)}
+        folders.clear()
+        for name, target in real.items():
+            if not name.startswith((".", "__MACOSX")) and target not in seen:
+                seen.add(target)
+                folders.append(name)
     return sorted(found)
 
 

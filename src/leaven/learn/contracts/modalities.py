@@ -105,7 +105,7 @@ def _one_parameter_a_record(subject: _Subject) -> None:
             b"".join(t[i].contiguous().numpy().tobytes() for t in view.values())
             for i in range(copies)
         }
-        few = 1 if which == "weak" else copies // 2
+        few = 1 if which == "weak" else copies // 4
         require(len(rows) > few, f"{copies} copies of a record have {len(rows)} {which} views")
 
 

@@ -19,52 +19,51 @@ class _Block(nn.Sequential):
     """Convolution, normalisation, activation.
 
     Group normalisation, not batch normalisation: a record's output must not depend on which
-    other records share its batch, since labelled, weak and strong views do share one.
+    other records share its batch, since labelled, weak and strong views do share one. One
+    group, which is also 20 times as fast as eight on a processor under bf16.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: int, outputs: int, size: int, stride: int) -> None:
         super().__init__(
-            nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False),
-            nn.GroupNorm(min(8, outputs // 4), outputs),
+            nn.Conv2d(inputs, outputs, size, stride, (size - 1) // 2, bias=False),
+            nn.GroupNorm(1, outputs),
             nn.LeakyReLU(0.1),
         )
 
 
 class SmallConvNet(Encoder):
-    """Stages of two 3×3 convolutions that halve the image until about 4×4, then the mean.
+    """A stem, then stages of two 3×3 convolutions that halve the image to about 4×4; the mean.
 
-    Parameters: channels of the image; widths of the stages.
+    Parameters: channels of the image; widths of the stem and the stages; whether the stem
+    halves the image too. At full size a layer costs as much as all layers of a later stage.
     """
 
     name = "small-convnet"
     modality = "image"
-    summary = "six or eight 3×3 convolutions, group normalisation, about 0.3 M weights"
-    half = True
+    summary = "a stem and two or three stages of two 3×3 convolutions, about 0.6 M weights"
+    mixed = True
     mean: Tensor
     deviation: Tensor
 
-    def __init__(self, channels: int, widths: tuple[int, ...]) -> None:
-        super().__init__(channels=channels, widths=list(widths))
+    def __init__(self, channels: int, widths: tuple[int, ...], halve: bool) -> None:
+        super().__init__(channels=channels, widths=list(widths), halve=halve)
         self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
         self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
-        layers: list[nn.Module] = []
-        before = channels
-        for i, after in enumerate(widths):
-            layers += [_Block(before, after, 1 if i == 0 else 2), _Block(after, after, 1)]
+        stem, *stages = widths
+        layers = [_Block(channels, stem, 4 if halve else 3, 2 if halve else 1)]
+        before = stem
+        for after in stages:
+            layers += [_Block(before, after, 3, 2), _Block(after, after, 3, 1)]
             before = after
         self.body = nn.Sequential(*layers)
         self.width = before
 
     @classmethod
     def configure(cls, spec: Spec) -> dict[str, Any]:
-        """One halving for each doubling of the side above 7 pixels."""
+        """One more stage for images of more than 40 pixels; no early halving below 16."""
         side = max(spec["height"], spec["width"])
-        widths = [32, 64, 128]
-        if side <= 12:
-            widths = [64, 128]
-        if side > 40:
-            widths = [32, 64, 96, 128]
-        return {"channels": spec["channels"], "widths": widths}
+        widths = [48, 96, 192] if side <= 40 else [48, 96, 144, 192]
+        return {"channels": spec["channels"], "widths": widths, "halve": side >= 16}
 
     def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
         """Mean and deviation of each channel, from up to 2,000 records."""
@@ -77,7 +76,8 @@ class SmallConvNet(Encoder):
         """(batch, width) from pixels (batch, channels, h, w) in [0, 1]."""
         pixels = (batch["pixels"] - self.mean) / self.deviation
         maps = self.body(pixels.contiguous(memory_format=torch.channels_last))
-        return maps.float().mean((2, 3))
+        mean: Tensor = maps.float().mean((2, 3))
+        return mean
 
 
 ENCODERS.add(SmallConvNet.name, SmallConvNet)

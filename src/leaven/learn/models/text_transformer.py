@@ -25,7 +25,7 @@ class TextTransformer(Encoder):
     name = "text-transformer"
     modality = "text"
     summary = "two layers of width 128 over 20,000 words, from scratch"
-    half = True
+    mixed = True
     slot: Tensor
 
     def __init__(
@@ -67,7 +67,8 @@ class TextTransformer(Encoder):
         states = self.embedding(slots) + self.position[:longest]
         states = self.norm(self.body(states, src_key_padding_mask=~there))
         share = there.float() / there.sum(1, keepdim=True)
-        return (states.float() * share.unsqueeze(-1)).sum(1)
+        mean: Tensor = (states.float() * share.unsqueeze(-1)).sum(1)
+        return mean
 
 
 ENCODERS.add(TextTransformer.name, TextTransformer)

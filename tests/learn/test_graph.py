@@ -1,0 +1,178 @@
+"""Neighbours against brute force, label spreading against its closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import torch
+from scipy import sparse
+from sklearn.linear_model import LogisticRegression
+
+from leaven.learn.classic.label_spreading import LabelSpreading
+from leaven.learn.classic.logistic import Logistic
+from leaven.learn.graph import affinity, nearest, spread
+from leaven.learn.network import NeighbourHead
+
+Floats = npt.NDArray[np.float64]
+
+
+def closed_form(weights: Floats, seeds: Floats, alpha: float) -> Floats:
+    """(I - αS)⁻¹ Y with a dense inverse; an isolated record has an empty row in S."""
+    degree = weights.sum(1)
+    root = np.array([d**-0.5 if d > 0 else 0.0 for d in degree])
+    smooth = root[:, None] * weights * root[None, :]
+    return np.linalg.inv(np.eye(len(weights)) - alpha * smooth) @ seeds
+
+
+def blocks(sizes: list[int], seed: int) -> Floats:
+    """Symmetric weights of several components, without edges from one to another."""
+    rng = np.random.default_rng(seed)
+    n = sum(sizes)
+    weights, first = np.zeros((n, n)), 0
+    for size in sizes:
+        part = rng.random((size, size)) * (rng.random((size, size)) < 0.6)
+        part = np.triu(part, 1)
+        weights[first : first + size, first : first + size] = part + part.T
+        first += size
+    return weights
+
+
+@pytest.mark.parametrize("alpha", [0.1, 0.5, 0.95, 0.99])
+@pytest.mark.parametrize("sizes", [[12], [1, 9, 1], [6, 6, 6], [1, 1, 1]])
+def test_spreading_is_the_closed_form(sizes: list[int], alpha: float):
+    weights = blocks(sizes, seed=len(sizes))
+    seeds = np.zeros((len(weights), 3))
+    seeds[[0, len(weights) - 1], [0, 1]] = 1.0
+    found = spread(sparse.csr_matrix(weights), seeds, alpha)
+    np.testing.assert_allclose(found, closed_form(weights, seeds, alpha), atol=1e-4)
+    assert np.isfinite(found).all()
+    assert not found[:, 2].any(), "a class without a label has no score"
+
+
+def test_labels_stay_in_their_component_and_isolated_records_at_their_seed():
+    weights = blocks([5, 5, 1], seed=0)
+    seeds = np.zeros((11, 2))
+    seeds[0, 0] = seeds[10, 1] = 1.0
+    found = spread(sparse.csr_matrix(weights), seeds, 0.9)
+    assert not found[5:10].any()
+    np.testing.assert_allclose(found[10], [0, 1])
+
+
+def brute(features: Floats, k: int) -> list[list[tuple[float, int]]]:
+    """The k nearest others of each record, by all distances."""
+    found = []
+    for i, own in enumerate(features):
+        far = [(((own - other) ** 2).sum(), j) for j, other in enumerate(features) if j != i]
+        found.append(sorted(far)[:k])
+    return found
+
+
+@pytest.mark.parametrize("k", [1, 5, 30, 100])
+def test_nearest_are_those_of_brute_force(k: int):
+    features = np.random.default_rng(k).normal(size=(40, 6)).astype(np.float32)
+    position, distance = nearest(features, k)
+    wanted = brute(features.astype(np.float64), k)
+    assert position.shape == distance.shape == (40, min(k, 39))
+    for row, far, pairs in zip(position, distance, wanted, strict=True):
+        assert row.tolist() == [j for _, j in pairs]
+        np.testing.assert_allclose(far, [d for d, _ in pairs], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [1, 4, 7])
+def test_copies_are_neighbours_but_never_of_themselves(k: int):
+    rng = np.random.default_rng(0)
+    features = np.repeat(rng.normal(size=(5, 3)), 8, axis=0).astype(np.float32)
+    position, distance = nearest(features, k)
+    for row, neighbours in enumerate(position):
+        assert row not in neighbours
+        assert len(set(neighbours)) == k
+        assert set(neighbours // 8) == {row // 8}, "seven copies are nearer than all others"
+    np.testing.assert_allclose(distance, 0, atol=1e-4)
+
+
+def test_affinity_is_the_self_tuning_formula():
+    features = np.random.default_rng(1).normal(size=(15, 2)).astype(np.float32)
+    position, distance = nearest(features, 4)
+    graph, scale = affinity(position, distance)
+    far = ((features[:, None] - features[None]) ** 2).sum(-1)
+    wanted = np.zeros((15, 15))
+    for i, row in enumerate(position):
+        for j in row:
+            wanted[i, j] = wanted[j, i] = np.exp(-far[i, j] / (scale[i] * scale[j]))
+    np.testing.assert_allclose(graph.toarray(), wanted, rtol=1e-3)
+    np.testing.assert_allclose(scale, [np.sqrt(np.sort(row)[4]) for row in far], rtol=1e-3)
+
+
+@pytest.mark.parametrize("spoilt", ["copies", "all equal", "far away", "no label near", "few"])
+def test_label_spreading_gives_probabilities_whatever_the_records(spoilt: str):
+    rng = np.random.default_rng(2)
+    features = np.concatenate([rng.normal(size=(30, 4)), rng.normal(size=(30, 4)) + 8])
+    targets = np.full(60, -1)
+    targets[[0, 1, 30]] = [0, 0, 1]
+    if spoilt == "copies":
+        features[5:25] = features[5]
+    if spoilt == "all equal":
+        features[:] = 1.0
+    if spoilt == "far away":
+        features[7] = 1e6
+    if spoilt == "no label near":
+        targets[30], targets[2] = -1, 1
+    if spoilt == "few":
+        features, targets = features[[0, 30]], targets[[0, 30]]
+    head = LabelSpreading().head(features.astype(np.float32), targets, 3, seed=0)
+    assert head.scores.isfinite().all()
+    np.testing.assert_allclose(head.scores.sum(1).numpy(), 1, rtol=1e-5)
+    outputs = head(torch.from_numpy(features.astype(np.float32)))
+    assert outputs.isfinite().all()
+    np.testing.assert_allclose(outputs.exp().sum(1).numpy(), 1, rtol=1e-4)
+    if spoilt in ("copies", "far away", "few"):
+        labelled = np.flatnonzero(targets >= 0)
+        assert outputs[labelled].argmax(1).tolist() == targets[labelled].tolist()
+
+
+def test_a_small_class_is_not_drained_by_a_large_cluster():
+    rng = np.random.default_rng(3)
+    centres = np.repeat([[0.0, 0.0], [6.0, 0.0]], [180, 20], axis=0)
+    features = (centres + rng.normal(size=(200, 2))).astype(np.float32)
+    targets = np.full(200, -1)
+    targets[[0, 1, 180, 181]] = [0, 0, 1, 1]
+    head = LabelSpreading().head(features, targets, 2, seed=0)
+    said = head.scores.argmax(1).numpy()
+    assert (said[:180] == 0).mean() > 0.95
+    assert (said[180:] == 1).mean() > 0.95
+
+
+def test_a_new_record_asks_its_nearest_references():
+    rng = np.random.default_rng(4)
+    reference, scores = rng.normal(size=(12, 3)), rng.dirichlet(np.ones(2), 12)
+    scale, k = rng.uniform(0.5, 1.5, 12), 4
+    head = NeighbourHead(12, 3, 2, k)
+    for name, value in {"reference": reference, "scale": scale, "scores": scores}.items():
+        getattr(head, name).copy_(torch.from_numpy(value))
+    record = rng.normal(size=3)
+    far = np.linalg.norm(reference - record, axis=1)
+    near = np.argsort(far)[:k]
+    weights = np.exp(-(far[near] ** 2) / (far[near[-1]] * scale[near]))
+    mixed = (weights[:, None] * scores[near]).sum(0) / weights.sum()
+    wanted = np.log((mixed + 1e-4) / (1 + 2e-4))
+    found = head(torch.from_numpy(record[None].astype(np.float32)))
+    np.testing.assert_allclose(found[0].numpy(), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("present", [[0, 1, 2], [0, 2], [1]])
+def test_logistic_outputs_are_scikit_learns(present: list[int]):
+    rng = np.random.default_rng(5)
+    targets = np.repeat(present, 10)
+    features = (rng.normal(size=(len(targets), 4)) + targets[:, None]).astype(np.float32)
+    head = Logistic().head(features, targets, 3, seed=0)
+    with torch.no_grad():
+        found = head(torch.from_numpy(features)).double().softmax(1).numpy()
+    if len(present) == 1:
+        assert (found[:, present[0]] > 0.999).all()
+        return
+    scale = np.sqrt((features**2).sum(1).mean())
+    model = LogisticRegression(C=10.0, max_iter=1000).fit(features / scale, targets)
+    np.testing.assert_allclose(found[:, present], model.predict_proba(features / scale), atol=1e-3)
+    absent = sorted({0, 1, 2} - set(present))
+    assert (found[:, absent] < 1e-3).all()
