@@ -157,14 +157,20 @@ def test_killed_while_its_files_are_written_a_run_is_still_made_whole(
 ):
     """Whatever was written of the model, the report and the rest, the last of all included."""
     name, fitted = undisturbed["run"].name, tmp_path / "fitted"
-    answer = driver.fit(fitted, kill=signal.SIGKILL, moment=1, within=fitted / name / "model")
-    assert answer["code"] == -signal.SIGKILL
+
+    def killed(out: Path, file: str, moment: int) -> None:
+        within = out / name / file
+        answer = driver.fit(out, kill=signal.SIGKILL, moment=moment, within=within, steps=False)
+        assert answer["code"] == -signal.SIGKILL, file
+
+    killed(fitted, "model", 1)
+    assert not (fitted / name / "model").exists()
     moments = {"model": 3, "compared": 2, "shown.json": 2, "report.html": 1, "run.json": 2}
     for file, moment in [*moments.items(), ("work", 3), ("work", 4)]:
         out = tmp_path / f"{file}-{moment}"
         shutil.copytree(fitted, out)
-        answer = driver.fit(out, kill=signal.SIGKILL, moment=moment, within=out / name / file)
-        assert answer["code"] == -signal.SIGKILL, file
+        killed(out, file, moment)
+        assert (out / name / "evidence.parquet").exists() == (file not in ("model", "compared"))
         assert driver.fit(out)["code"] == 0
         assert_same(run_in(out), undisturbed["run"])
 

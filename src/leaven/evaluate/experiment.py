@@ -20,11 +20,20 @@ from leaven.data.splits import Split, split
 from leaven.evaluate.calibration import apply, cross_fitted, fit_temperature
 from leaven.evaluate.comparison import Verdict, compare, unmeasured
 from leaven.evaluate.folder import RunFolder
-from leaven.evaluate.stages import Stage, due_time, fit_stage, plan_pace, renew_pace
+from leaven.evaluate.stages import (
+    Pace,
+    Stage,
+    due_time,
+    fit_stage,
+    is_done,
+    plan_pace,
+    renew_pace,
+)
 from leaven.learn.extractor import find_extractor
 from leaven.learn.front import Front
 from leaven.learn.method import METHODS, Problem
-from leaven.learn.plan import plan
+from leaven.learn.network import Network
+from leaven.learn.plan import Plan, plan
 from leaven.learn.predictor import Predictor
 
 __all__ = ["Experiment", "experiment"]
@@ -34,20 +43,34 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass
 class Experiment:
-    """All that an experiment found, for the story and the files of the run."""
+    """All that an experiment found, for the story and the files of the run.
+
+    `rows` are the positions of the judged records, `folds` how many folds judged; each arm has
+    its calibrated and raw `probabilities` of them, (n, k), and its final predictor.
+    """
 
     dataset: Dataset
     arrays: Arrays
-    recipe: Recipe
-    reason: str
+    plan: Plan
     split: Split
     findings: list[Finding]
     predictors: dict[str, Predictor] = field(default_factory=dict)
     probabilities: dict[str, Floats] = field(default_factory=dict)
     uncalibrated: dict[str, Floats] = field(default_factory=dict)
     rows: Index = field(default_factory=lambda: np.zeros(0, np.int64))
+    folds: int = 0
     verdict: Verdict | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe with nothing left open."""
+        return self.plan.recipe
+
+    @property
+    def arms(self) -> list[str]:
+        """Baseline and method, or one where they are the same."""
+        return list(dict.fromkeys([self.baseline, self.method]))
 
     @property
     def method(self) -> str:
@@ -57,7 +80,7 @@ class Experiment:
     @property
     def baseline(self) -> str:
         """Its supervised counterpart."""
-        return METHODS[self.recipe.method].baseline
+        return METHODS[self.method].baseline
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -75,30 +98,21 @@ def experiment(
     """
     yield Progress("reading the records")
     extractor = find_extractor(recipe.encoder, dataset.modality)
-    chosen = plan(recipe, dataset, extractor is not None)
     front = Front.describe(dataset, extractor)
     dataset, arrays = _decode(dataset, front, folder)
     parts = split(dataset, seed=recipe.seed)
     yield Progress("checking the data")
     findings = check(dataset, arrays, parts)  # those made while reading are among them
-    found = Experiment(dataset, arrays, chosen.recipe, chosen.reason, parts, findings)
-    problem = Problem(
-        arrays=arrays,
-        spec=front.arrays_spec,
-        modality=front.views.name,
-        task=recipe.task,
-        classes=len(dataset.classes),
-        targets=dataset.targets,
-        train=parts.train,
-        unlabelled=parts.unlabelled,
-        encoder=chosen.recipe.encoder,
-        seed=recipe.seed,
-        training=recipe.training,
-    )
-    arms = list(dict.fromkeys([found.baseline, found.method]))
-    logits = yield from _fit(found, problem, front, arms, folder)
-    _judge(found, arms, logits)
-    return found
+    yield Progress("finding the pace")
+    chosen = plan(recipe, dataset, extractor is not None)
+    work = _Work.begin(Experiment(dataset, arrays, chosen, parts, findings), front, folder)
+    if work.pace.final < chosen.steps:
+        chosen = plan(recipe, dataset, extractor is not None, plain=True)
+        work = _Work.begin(Experiment(dataset, arrays, chosen, parts, findings), front, folder)
+    yield from work.evidence()
+    yield from work.final()
+    _judge(work.found, work.logits)
+    return work.found
 
 
 def _decode(dataset: Dataset, front: Front, folder: RunFolder) -> tuple[Dataset, Arrays]:
@@ -119,71 +133,146 @@ def _decode(dataset: Dataset, front: Front, folder: RunFolder) -> tuple[Dataset,
     return dataset.reject(positions, [(row[1], row[2]) for row in rejected]), arrays
 
 
-def _stages(parts: Split, arms: list[str]) -> list[Stage]:
-    """The fits in order: each fold with each arm, then the arms on all that may be trained on."""
-    none = np.zeros(0, np.int64)
-    stages = []
-    for number, held in enumerate(parts.folds):
-        train = np.setdiff1d(parts.train, held)
-        title = f"fold {number + 1} of {len(parts.folds)}"
-        stages += [
-            Stage(
-                f"fold-{number}-{arm}",
-                f"{title}, {arm}",
-                arm,
-                train,
-                parts.unlabelled,
-                held,
-                number,
-                False,
-            )
-            for arm in arms
-        ]
-    judged = np.concatenate([parts.calibration, parts.holdout]) if len(parts.holdout) else none
-    return stages + [
-        Stage(f"final-{arm}", f"final {arm}", arm, parts.train, parts.unlabelled, judged, 0, True)
-        for arm in arms
-    ]
+@dataclass
+class _Work:
+    """The fits of an experiment, as they are done.
 
+    `logits` are each arm's (n, k), NaN for records it was not asked about.
+    """
 
-def _fit(
-    found: Experiment, problem: Problem, front: Front, arms: list[str], folder: RunFolder
-) -> Generator[Progress, None, dict[str, Floats]]:
-    """Fit all stages; returns each arm's logits (n, k), NaN where it was not asked."""
-    stages = _stages(found.split, arms)
-    budget = Budget.parse(found.recipe.budget)
-    pace = plan_pace(found.recipe, problem, stages, folder)
-    logits = {arm: np.full((len(found.dataset), problem.classes), np.nan) for arm in arms}
-    total, done = sum(pace.weight(stage) for stage in stages), 0.0
-    figures: dict[str, float] = {}
-    for number, stage in enumerate(stages):
-        if stage.final and not stages[number - 1].final:
-            rest = stages[number:]
-            pace = renew_pace(found.recipe, pace, rest, found.records, folder)
-            total = done + sum(pace.weight(later) for later in rest)
-        # Only the last fit is held to the clock: the fits that are compared stay alike.
-        due = due_time(budget) if budget.seconds is not None and stage is stages[-1] else None
-        fit = fit_stage(stage, problem, folder, pace, due)
+    found: Experiment
+    problem: Problem
+    front: Front
+    folder: RunFolder
+    folds: list[Stage]
+    finals: list[Stage]
+    pace: Pace
+    logits: dict[str, Floats]
+    done: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def begin(cls, found: Experiment, front: Front, folder: RunFolder) -> _Work:
+        """The problem, its stages, and the steps that the budget buys."""
+        parts, dataset, recipe = found.split, found.dataset, found.recipe
+        problem = Problem(
+            arrays=found.arrays,
+            spec=front.arrays_spec,
+            modality=front.views.name,
+            task=recipe.task,
+            classes=len(dataset.classes),
+            targets=dataset.targets,
+            train=parts.train,
+            unlabelled=parts.unlabelled,
+            encoder=recipe.encoder,
+            seed=recipe.seed,
+            training=recipe.training,
+        )
+        folds = [_on_fold(parts, i, arm) for i in range(len(parts.folds)) for arm in found.arms]
+        finals = [_on_all(parts, arm) for arm in found.arms]
+        pace = plan_pace(recipe, problem, folds + finals, folder)
+        empty = np.full((len(dataset), problem.classes), np.nan)
+        logits = {arm: empty.copy() for arm in found.arms}
+        return cls(found, problem, front, folder, folds, finals, pace, logits)
+
+    @property
+    def total(self) -> float:
+        """All work, in the unit of the pace."""
+        return sum(self.pace.weight(stage) for stage in self.folds + self.finals)
+
+    def evidence(self) -> Generator[Progress, None, None]:
+        """Each fold with each arm, as many folds as leave time for the final fits."""
+        arms = len(self.found.arms)
+        for first in range(0, len(self.folds), arms):
+            stages = self.folds[first : first + arms]
+            if first and self._late(stages):
+                self.folds = self.folds[:first]
+                break
+            for stage in stages:
+                yield from self._do(stage)
+        self.found.folds = len(self.folds) // arms
+
+    def final(self) -> Generator[Progress, None, None]:
+        """The arms on all that may be trained on; these are the models that may ship."""
+        recipe = self.found.recipe
+        self.pace = renew_pace(recipe, self.pace, self.finals, self.found.records, self.folder)
+        budget = Budget.parse(recipe.budget)
+        for stage in self.finals:
+            # Only the last fit is held to the clock: the fits that are compared stay alike.
+            last = budget.seconds is not None and stage is self.finals[-1]
+            network = yield from self._do(stage, due_time(budget) if last else None)
+            names = self.found.dataset.classes
+            self.found.predictors[stage.method] = Predictor(self.front, network, names)
+
+    def _late(self, stages: list[Stage]) -> bool:
+        """Whether these fits would leave too little of a time budget for the final ones."""
+        budget = Budget.parse(self.found.recipe.budget)
+        if budget.seconds is None or is_done(stages[0], self.folder):
+            return False
+        needed = sum(self.pace.weight(stage) for stage in stages + self.finals)
+        slower = self.folder.elapsed > 0.5 * budget.seconds
+        return slower and self.folder.elapsed + needed > due_time(budget) * 1.1
+
+    def _do(self, stage: Stage, due: float | None = None) -> Generator[Progress, None, Network]:
+        """Fit one stage and ask it about the records it is judged on."""
+        fit = fit_stage(stage, self.problem, self.folder, self.pace, due)
+        weight = self.pace.weight(stage)
         while True:
             try:
                 inner = next(fit)
             except StopIteration as finished:
                 network, record = finished.value
                 break
-            part = done + pace.weight(stage) * inner.done / inner.total
-            left = folder.elapsed / part * (total - part) if part > 0.03 * total else None
+            part = self.done + weight * inner.done / inner.total
+            known = part > 0.03 * self.total
+            left = self.folder.elapsed / part * (self.total - part) if known else None
             step = f"step {inner.done:.0f} of {inner.total:.0f}" if inner.total > 1 else ""
-            watched = figures | _watched(inner.figures)
-            yield Progress(stage.title, part, total, left, watched, step)
-        done += pace.weight(stage)
-        found.records.append(record)
+            watched = self.figures | _watched(inner.figures)
+            yield Progress(stage.title, part, self.total, left, watched, step)
+        self.done += weight
+        self.found.records.append(record)
         if len(stage.judged):
-            logits[stage.method][stage.judged] = network.logits(problem.arrays, stage.judged)
-            figures = _accuracies(found, logits, arms)
-        if stage.final:
-            found.predictors[stage.method] = Predictor(front, network, found.dataset.classes)
-        yield Progress(stage.title, done, total, None, figures)
-    return logits
+            said = network.logits(self.problem.arrays, stage.judged)
+            self.logits[stage.method][stage.judged] = said
+            self.figures = self._accuracies()
+        yield Progress(stage.title, self.done, self.total, None, self.figures)
+        return network
+
+    def _accuracies(self) -> dict[str, float]:
+        """Accuracy so far of method and baseline, on the records both were asked about."""
+        asked = np.stack([~np.isnan(said[:, 0]) for said in self.logits.values()]).all(0)
+        if not asked.any():
+            return {}
+        targets = self.found.dataset.targets[asked]
+        right = [float((s[asked].argmax(1) == targets).mean()) for s in self.logits.values()]
+        return dict(zip(["baseline", "accuracy"][-len(right) :], right, strict=True))
+
+
+def _on_fold(parts: Split, number: int, arm: str) -> Stage:
+    """One arm without one fold, judged on it."""
+    held = parts.folds[number]
+    return Stage(
+        name=f"fold-{number}-{arm}",
+        title=f"fold {number + 1} of {len(parts.folds)}, {arm}",
+        method=arm,
+        train=np.setdiff1d(parts.train, held),
+        unlabelled=parts.unlabelled,
+        judged=held,
+        final=False,
+    )
+
+
+def _on_all(parts: Split, arm: str) -> Stage:
+    """One arm on all records that may be trained on, judged on the holdout if there is one."""
+    return Stage(
+        name=f"final-{arm}",
+        title=f"final {arm}",
+        method=arm,
+        train=parts.train,
+        unlabelled=parts.unlabelled,
+        judged=np.concatenate([parts.calibration, parts.holdout]),
+        final=True,
+    )
 
 
 def _watched(figures: dict[str, float]) -> dict[str, float]:
@@ -191,22 +280,13 @@ def _watched(figures: dict[str, float]) -> dict[str, float]:
     return {name: figures[name] for name in ("coverage",) if name in figures}
 
 
-def _accuracies(found: Experiment, logits: dict[str, Floats], arms: list[str]) -> dict[str, float]:
-    """Accuracy so far of the method and the baseline, on the records both were asked about."""
-    seen = np.flatnonzero(~np.isnan(np.stack([logits[arm][:, 0] for arm in arms])).any(0))
-    if not len(seen):
-        return {}
-    names = ["accuracy"] if len(arms) == 1 else ["baseline", "accuracy"]
-    right = [(logits[arm][seen].argmax(1) == found.dataset.targets[seen]).mean() for arm in arms]
-    return {name: float(value) for name, value in zip(names, right, strict=True)}
-
-
-def _judge(found: Experiment, arms: list[str], logits: dict[str, Floats]) -> None:
+def _judge(found: Experiment, logits: dict[str, Floats]) -> None:
     """Calibrate each arm off the records it is judged on, and compare them there."""
     parts, targets = found.split, found.dataset.targets
-    found.rows = np.concatenate([parts.holdout, *parts.folds]).astype(np.int64)
-    fold = np.repeat(np.arange(len(parts.folds)), [len(held) for held in parts.folds])
-    for arm in arms:
+    folds = parts.folds[: found.folds]
+    found.rows = np.concatenate([parts.holdout, *folds]).astype(np.int64)
+    fold = np.repeat(np.arange(len(folds)), [len(held) for held in folds])
+    for arm in found.arms:
         of_rows = logits[arm][found.rows]
         if len(parts.holdout):
             held = parts.calibration

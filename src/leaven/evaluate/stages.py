@@ -20,7 +20,17 @@ from leaven.learn.method import METHODS, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.state import TrainState
 
-__all__ = ["FOLD_SHARE", "Cost", "Pace", "Stage", "fit_stage", "plan_pace", "renew_pace"]
+__all__ = [
+    "FOLD_SHARE",
+    "Cost",
+    "Pace",
+    "Stage",
+    "due_time",
+    "fit_stage",
+    "is_done",
+    "plan_pace",
+    "renew_pace",
+]
 
 #: A fit on a fold takes this share of the final fit's steps: four folds and two models would
 #: otherwise leave the model that ships a tenth of the time.
@@ -36,8 +46,8 @@ class Stage:
     """One fit of one method.
 
     `name` is its folder's name, `title` what a person reads. It is trained on `train` and
-    `unlabelled`, and then asked about the records of `judged`, which are in neither; `fold` says
-    which part of the evidence they are. The `final` stages give the models that may ship.
+    `unlabelled`, and then asked about the records of `judged`, which are in neither. The `final`
+    stages give the models that may ship.
     """
 
     name: str
@@ -46,7 +56,6 @@ class Stage:
     train: Index
     unlabelled: Index
     judged: Index
-    fold: int
     final: bool
 
 
@@ -97,13 +106,14 @@ def plan_pace(recipe: Recipe, problem: Problem, stages: Sequence[Stage], folder:
     budget = Budget.parse(recipe.budget)
     if budget.seconds is None:
         return Pace(budget.steps or 1, {})
-    kept = folder.read("pace.json")
+    name = f"pace-{stages[-1].method}.json"
+    kept = folder.read(name)
     if kept is not None:
         return _pace(kept)
     methods = dict.fromkeys(stage.method for stage in stages)
     costs = {name: _try(name, problem, budget.seconds * _PROBE) for name in methods}
     pace = Pace(_affordable(stages, costs, _left(budget, folder), recipe), costs)
-    folder.write("pace.json", asdict(pace))
+    folder.write(name, asdict(pace))
     folder.tick()
     return pace
 
@@ -180,6 +190,11 @@ def _try(name: str, problem: Problem, seconds: float) -> Cost:
     return Cost(setup, (time.monotonic() - began - setup) / (taken - warm))
 
 
+def is_done(stage: Stage, folder: RunFolder) -> bool:
+    """Whether an earlier process has finished it."""
+    return (folder.work / stage.name / "stage.json").exists()
+
+
 def fit_stage(
     stage: Stage,
     problem: Problem,
@@ -194,7 +209,7 @@ def fit_stage(
     Progress counts the stage's steps.
     """
     home = folder.work / stage.name
-    if (home / "stage.json").exists():
+    if is_done(stage, folder):
         return Network.load(home), json.loads((home / "stage.json").read_text())
     home.mkdir(parents=True, exist_ok=True)
     checkpoint = home / "checkpoint.safetensors"

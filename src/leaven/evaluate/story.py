@@ -80,7 +80,7 @@ def tell(
     return {
         "run": run,
         "dataset": dataset_story(found.dataset, found.findings),
-        "recipe": found.recipe.model_dump() | {"reason": found.reason},
+        "recipe": found.recipe.model_dump() | {"reason": found.plan.reason},
         "recipe_toml": found.recipe.to_toml(),
         "split": {
             "rule": parts.rule,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from dataclasses import dataclass, field
@@ -27,12 +29,16 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Method", "Problem", "Step"]
 
 
+_ENOUGH = 1000  # unlabelled records that statistics can be learnt from without the labelled
+
+
 @dataclass(frozen=True)
 class Problem:
     """All a method may know. Labels of records outside `train` are not in it.
 
     `targets` is (n,) with -1 everywhere but at `train`; `unlabelled` are the positions whose
-    records may be looked at without a label. `steps` is for methods that train by steps.
+    records may be looked at without a label. `steps` is for methods that train by steps;
+    `prepared` keeps the encoder's statistics for the next fit of the same records.
     """
 
     arrays: Arrays
@@ -47,6 +53,7 @@ class Problem:
     seed: int = 0
     steps: int = 1000
     training: Training = field(default_factory=Training)
+    prepared: dict[bytes, Encoder] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def views(self) -> Modality:
@@ -59,12 +66,22 @@ class Problem:
         return TASKS[self.task]
 
     def build_encoder(self) -> Encoder:
-        """The encoder, its statistics learnt from all records the method may look at."""
-        kind = ENCODERS[self.encoder]
-        encoder = kind(**kind.configure(self.spec))
-        known = np.sort(np.concatenate([self.train, self.unlabelled]))
-        encoder.prepare(self.arrays, known, self.seed)
-        return encoder
+        """A new encoder, its statistics learnt from records that the method may look at.
+
+        Those are the unlabelled ones where they are many, so that the fits on all folds share
+        one preparation, and else the labelled ones too.
+        """
+        known = self.unlabelled
+        if len(known) < _ENOUGH:
+            known = np.sort(np.concatenate([self.train, self.unlabelled]))
+        key = hashlib.sha256(f"{self.encoder} {self.seed} ".encode() + known.tobytes()).digest()
+        if key not in self.prepared:
+            kind = ENCODERS[self.encoder]
+            encoder = kind(**kind.configure(self.spec))
+            encoder.prepare(self.arrays, known, self.seed)
+            self.prepared.clear()  # one is enough, and they may be large
+            self.prepared[key] = encoder
+        return copy.deepcopy(self.prepared[key])
 
 
 @dataclass(frozen=True)

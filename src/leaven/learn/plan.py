@@ -4,50 +4,71 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from leaven.core.errors import SettingError
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
+from leaven.learn.encoder import ENCODERS
 from leaven.learn.method import METHODS
 
 __all__ = ["Plan", "plan"]
 
-#: The method a modality begins with when none is asked for, and why.
-_FIRST = {
-    "image": ("fixmatch", "strong views of images teach what a label is worth"),
-    "text": ("label-spreading", "texts of one class lie near each other in their components"),
-    "tabular": ("label-spreading", "a graph of near rows needs no guess at what a view may change"),
-    "embedding": ("label-spreading", "ready-made embeddings carry their classes as neighbours"),
+
+@dataclass(frozen=True)
+class _Wish:
+    """A method that is better than the plain choice where there is enough for it."""
+
+    method: str
+    labels: int
+    steps: int
+    why: str
+
+
+#: Networks in place of the plain choice. Under these numbers of labels or steps their confident
+#: guesses are wrong too often to teach anything.
+_WISHES = {
+    "image": _Wish("fixmatch", 20, 800, "strong views of images teach what a label is worth"),
+    "text": _Wish("fixmatch", 200, 300, "enough labels for the guesses of a network to be right"),
 }
+_PLAIN = "label-spreading"
+_WHY_PLAIN = "labels flow to near records; it needs neither many labels nor much time"
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe with nothing left to choose, and the sentence that says why."""
+    """A recipe with nothing left to choose, and the sentence that says why.
+
+    `steps` is the fewest a final fit must get for the choice to stand; 0 for any.
+    """
 
     recipe: Recipe
     reason: str
+    steps: int = 0
 
 
-def plan(recipe: Recipe, dataset: Dataset, extracted: bool) -> Plan:
+def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False) -> Plan:
     """Fill in what the recipe leaves open: method `auto`, encoder, modality.
 
     `extracted` says that the encoder named is a frozen extractor, whose features are records of
-    the modality `embedding`. Raises UnknownNameError for a method that does not exist.
+    the modality `embedding`; `plain` that the budget is too small for a network. Raises
+    UnknownNameError for a method or encoder that does not exist, SettingError for an encoder of
+    other records.
     """
-    modality = dataset.modality
-    views = "embedding" if extracted else modality
-    reason = f"{recipe.method} was asked for"
-    method = recipe.method
+    views = "embedding" if extracted else dataset.modality
+    method, reason, steps = recipe.method, f"{recipe.method} was asked for", 0
     if method == "auto":
-        method, why = _FIRST.get(views, ("label-spreading", "it needs nothing but neighbours"))
-        reason = f"{method}: {why}"
+        wish = _WISHES.get(views)
+        method, reason = _PLAIN, f"{_PLAIN}: {_WHY_PLAIN}"
+        if wish is not None and not plain and len(dataset.labelled) >= wish.labels:
+            method, reason, steps = wish.method, f"{wish.method}: {wish.why}", wish.steps
     if METHODS[method].unlabelled and not len(dataset.unlabelled):
         reason = f"every record has a label, so there is nothing for {method} to learn more from"
-        method = METHODS[method].baseline
+        method, steps = METHODS[method].baseline, 0
     encoder = recipe.encoder
     if not encoder or extracted:
         encoder = METHODS[method].default_encoder(MODALITIES[views])
-    return Plan(
-        recipe.model_copy(update={"method": method, "encoder": encoder, "modality": modality}),
-        reason,
-    )
+    elif ENCODERS[encoder].modality != views:
+        fitting = [name for name, kind in ENCODERS.items() if kind.modality == views]
+        raise SettingError("encoder", f"one for {views} records: {', '.join(fitting)}", encoder)
+    filled = {"method": method, "encoder": encoder, "modality": dataset.modality}
+    return Plan(recipe.model_copy(update=filled), reason, steps)
