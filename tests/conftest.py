@@ -7,7 +7,7 @@ import os
 from hypothesis import settings
 
 # As the command line does: where tests share the cores, threads that spin slow each other down.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "20000")
 
 # The time of one example says more about the machine's load than about the code.
 settings.register_profile("leaven", deadline=None, derandomize=True, print_blob=True)

@@ -304,7 +304,7 @@ def test_a_table_makes_a_run_by_each_kind_of_method(wine: Path, home: Path, tmp_
     probabilities = Run.load(runs[0]).predict(frame)
     assert probabilities.shape == (178, 3)
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=1e-9)
-    table = leaven.predict(runs[0], frame)
+    table = leaven.predict(runs[0], frame).table
     assert table["prediction"].to_pylist() == [
         Run.load(runs[0]).classes[best] for best in probabilities.argmax(1)
     ]

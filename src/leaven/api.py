@@ -6,15 +6,17 @@ import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
+
+if TYPE_CHECKING:
+    from leaven.evaluate.scored import Predictions
 
 __all__ = ["Run", "check", "compare", "encoders", "fit", "methods", "predict", "report"]
 
@@ -121,25 +123,20 @@ def predict(
     data: Any,
     *,
     out: str | Path | None = None,
+    label: str | None = None,
     progress: Listener | None = None,
-) -> pa.Table:
-    """Score new records: `id`, `prediction`, `confidence` and one `p_<class>` a class.
+) -> Predictions:
+    """Score new records; `.table` has `id`, `prediction`, `confidence` and a `p_<class>` a class.
 
     Written to `out` as CSV, Parquet or JSON Lines by its ending. Records that cannot be read are
-    listed in `<out>.quarantine.parquet`, and have no row in the result.
+    listed in `<out>.quarantine.parquet`, and have no row in the table. Where `label` names the
+    column of the true labels, `.metrics` says how right the predictions are.
     """
-    from leaven.evaluate.tables import predictions_table, write_quarantine, write_table
+    from leaven.evaluate.scored import score
 
     (progress or (lambda _: None))(Progress("scoring the records"))
     opened = run if isinstance(run, Run) else Run.load(run)
-    if out is not None:
-        write_table(None, Path(out))
-    dataset, probabilities = opened.predictor.predict(opened.dataset(data))
-    table = predictions_table(dataset.ids, probabilities, opened.classes)
-    if out is not None:
-        write_table(table, Path(out))
-        write_quarantine(dataset, Path(out))
-    return table
+    return score(opened, data, label, None if out is None else Path(out))
 
 
 def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:

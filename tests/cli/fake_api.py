@@ -109,9 +109,12 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         story = {**STORY, "verdict": {**STORY["verdict"], "outcome": outcome}}
         return SimpleNamespace(folder=Path(STORY["run"]["folder"]), story=story)
 
-    def predict(run: str, data: str, out: str, progress: Any) -> pa.Table:
-        calls.append(("predict", {"run": run, "data": data, "out": out}))
-        return pa.table({"id": ["1", "2"], "prediction": ["a", "a"], "confidence": [0.9, 0.7]})
+    def predict(run: str, data: str, out: str, label: str | None, progress: Any) -> SimpleNamespace:
+        calls.append(("predict", {"run": run, "data": data, "out": out, "label": label}))
+        table = {"id": ["1", "2"], "prediction": ["a", "a"], "confidence": [0.9, 0.7]}
+        return SimpleNamespace(
+            table=pa.table(table), quarantine=pa.table({"id": []}), findings=(), metrics={}
+        )
 
     def compare(runs: list[str]) -> dict[str, Any]:
         calls.append(("compare", {"runs": runs}))

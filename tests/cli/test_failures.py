@@ -123,9 +123,9 @@ def test_a_reader_that_leaves_is_no_failure():
 def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["leaven", "--version"])
     for set_by_user, wanted in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
-        monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+        monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
         if set_by_user:
-            monkeypatch.setenv("OMP_WAIT_POLICY", set_by_user)
+            monkeypatch.setenv("GOMP_SPINCOUNT", set_by_user)
         with pytest.raises(SystemExit):
             main()
-        assert os.environ["OMP_WAIT_POLICY"] == wanted
+        assert os.environ["GOMP_SPINCOUNT"] == wanted

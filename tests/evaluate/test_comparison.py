@@ -10,8 +10,8 @@ import pytest
 from scipy.stats import binomtest
 
 from leaven.core.errors import SettingError
-from leaven.evaluate.comparison import compare, mcnemar, paired, unmeasured
 from leaven.core.wording import THIN
+from leaven.evaluate.comparison import compare, mcnemar, paired, unmeasured
 
 NAMES = {"method": "fixmatch", "baseline": "supervised"}
 

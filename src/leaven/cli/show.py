@@ -15,7 +15,7 @@ from rich.text import Text
 
 from leaven.cli.progress import ACCENT
 from leaven.cli.words import interval, plain
-from leaven.core.wording import THIN, count, duration, percent, points
+from leaven.core.wording import THIN, count, duration, many, percent, points, records
 
 __all__ = [
     "as_json",
@@ -63,8 +63,8 @@ def show_check(report: Item) -> None:
     console = _console()
     _say(
         console,
-        f"{plain(data['name'])}: {count(data['records'])} records ({plain(data['modality'])}), "
-        f"{count(data['labelled'])} labelled in {count(len(data['classes']))} classes, "
+        f"{plain(data['name'])}: {records(data['records'])} ({plain(data['modality'])}), "
+        f"{count(data['labelled'])} labelled in {many(len(data['classes']), 'class', 'classes')}, "
         f"{count(data['unlabelled'])} unlabelled.",
         "bold",
     )
@@ -73,26 +73,34 @@ def show_check(report: Item) -> None:
             f"{plain(reason)} {count(n)}"
             for reason, n in (data.get("quarantine_reasons") or {}).items()
         )
-        _say(console, f"{count(data['quarantined'])} records are quarantined: {reasons}.", "yellow")
+        _say(
+            console,
+            f"{many(data['quarantined'], 'record is', 'records are')} quarantined: {reasons}.",
+            "yellow",
+        )
     _say(console, _class_line(data.get("class_counts") or {}))
     if findings:
-        table = _table("", "finding", "count", "examples", "what to do")
-        for finding in findings:
-            word, style = _SEVERITIES.get(finding["severity"], (finding["severity"], ""))
-            table.add_row(
-                word,
-                plain(finding["message"]),
-                count(finding.get("count") or 0),
-                ", ".join(plain(example) for example in (finding.get("examples") or ())[:3]),
-                plain(finding.get("advice")),
-                style=style,
-            )
-        console.print(table)
+        _show_findings(console, findings)
     else:
         _say(console, "The checks found nothing wrong.")
     if advice:
         _say(console, f"Advice: {plain(advice.get('choice'))}", f"bold {ACCENT}")
         _list(console, advice.get("reasons") or ())
+
+
+def _show_findings(console: Console, findings: Sequence[Item]) -> None:
+    table = _table("", "finding", "count", "examples", "what to do")
+    for finding in findings:
+        word, style = _SEVERITIES.get(finding["severity"], (finding["severity"], ""))
+        table.add_row(
+            word,
+            plain(finding["message"]),
+            count(finding.get("count") or 0),
+            ", ".join(plain(example) for example in (finding.get("examples") or ())[:3]),
+            plain(finding.get("advice")),
+            style=style,
+        )
+    console.print(table)
 
 
 def show_failure(head: str, message: str) -> None:
@@ -110,20 +118,23 @@ def show_fit(story: Item, report: Path) -> None:
     better = verdict["outcome"] == "better"
     _say(console, plain(verdict["sentence"]), f"bold {ACCENT}" if better else "bold")
     kept, method = verdict["kept"], verdict.get("method") or verdict["kept"]
-    heads = (method, f"{baseline['method']} (baseline)")
-    marks = (" · kept" if name == kept else "" for name in (method, baseline["method"]))
-    table = _table("", *(plain(head) + mark for head, mark in zip(heads, marks, strict=True)))
-    table.columns[1].style, table.columns[2].style = ACCENT, BASELINE
+    heads = [method, f"{baseline['method']} (baseline)"]
+    marks = [" · kept" if name == kept else "" for name in (method, baseline["method"])]
+    shown = [plain(head) + mark for head, mark in zip(heads, marks, strict=True)]
     others = baseline.get("metrics") or {}
+    # With nothing to compare there is one model, and one column.
+    alone = method == baseline["method"]
+    table = _table("", *(shown[:1] if alone else shown))
+    for column, style in zip(table.columns[1:], (ACCENT, BASELINE), strict=False):
+        column.style = style
     # What ships is the baseline where it was kept; the column beside it is still the method's.
     for name, estimate in (story.get("method_metrics") or story.get("metrics") or {}).items():
         if name in _FIGURES:
             said, in_shares = _FIGURES[name]
-            table.add_row(
-                said,
-                interval(estimate, shares=in_shares),
-                interval(others.get(name) or {}, shares=in_shares),
-            )
+            figures = [
+                interval(each, shares=in_shares) for each in (estimate, others.get(name) or {})
+            ]
+            table.add_row(said, *(figures[:1] if alone else figures))
     if table.row_count:
         console.print()
         console.print(table)
@@ -145,6 +156,14 @@ def show_predictions(summary: Item) -> None:
         "bold",
     )
     _say(console, _class_line(summary["predictions"]))
+    if accuracy := summary["metrics"].get("accuracy"):
+        measured = f"Accuracy {interval(accuracy)} on {records(accuracy['n'])} with a label."
+        _say(console, measured, f"bold {ACCENT}")
+    if summary["quarantined"]:
+        said = f"{records(summary['quarantined'])} could not be read; listed beside the result."
+        _say(console, said, "yellow")
+    if noticed := [f for f in summary["findings"] if f["severity"] != "info"]:
+        _show_findings(console, noticed)
 
 
 def show_comparison(comparison: Item) -> None:

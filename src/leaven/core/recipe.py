@@ -77,7 +77,8 @@ method, modality, seed, task, training. Got 'methd'. Did you mean 'method'?
                 ) from None
             if isinstance(cause := first.get("ctx", {}).get("error"), LeavenError):
                 raise cause from None
-            raise SettingError(place, first["msg"], first["input"]) from None
+            wanted = first["msg"].removeprefix("Input should be ")
+            raise SettingError(place, wanted, first["input"]) from None
 
     @classmethod
     def from_toml(cls, text: str) -> Recipe:
@@ -91,8 +92,8 @@ method, modality, seed, task, training. Got 'methd'. Did you mean 'method'?
     def read(cls, path: str | Path) -> Recipe:
         """Read a recipe file."""
         try:
-            return cls.from_toml(Path(path).read_text())
-        except OSError as missing:
+            return cls.from_toml(Path(path).read_text("utf-8"))
+        except (OSError, UnicodeDecodeError) as missing:
             raise SettingError("recipe", "a readable TOML file", str(path)) from missing
 
     def to_toml(self) -> str:

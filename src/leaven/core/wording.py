@@ -14,8 +14,10 @@ __all__ = [
     "count",
     "decimal",
     "duration",
+    "many",
     "percent",
     "points",
+    "records",
     "roughly",
     "span",
 ]
@@ -79,6 +81,24 @@ def count(number: float | None) -> str:
     if number is None or not math.isfinite(number):
         return MISSING
     return f"{round(number):,}".replace(",", THIN).replace("-", MINUS)
+
+
+def many(number: int, one: str, more: str) -> str:
+    """A number of things, in the right form.
+
+    >>> many(1, "class", "classes"), many(3, "class", "classes")
+    ('1 class', '3 classes')
+    """
+    return f"{count(number)} {one if number == 1 else more}"
+
+
+def records(number: int) -> str:
+    """A number of records.
+
+    >>> records(1), records(2)
+    ('1 record', '2 records')
+    """
+    return many(number, "record", "records")
 
 
 def duration(seconds: float | None) -> str:

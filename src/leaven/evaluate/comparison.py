@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy.stats import binomtest
 
 from leaven.core.errors import SettingError
-from leaven.core.wording import count, points, span
+from leaven.core.wording import count, many, points, span
 from leaven.evaluate.intervals import Estimate, percentiles, resampled_sums
 from leaven.evaluate.metrics import indicator
 from leaven.evaluate.predictions import Floats, Ints, check_predictions
@@ -80,7 +80,7 @@ def compare(
     theirs, _ = check_predictions(baseline_probs, targets)
     n = len(y)
     if method == baseline:
-        sentence = f"Trained on the labelled records alone, as asked: the {method} model ships."
+        sentence = f"Trained on the labelled records alone; the {method} model ships."
         return Verdict("supervised", baseline, method, baseline, None, None, n, sentence)
     if not n:
         return unmeasured(method=method, baseline=baseline)
@@ -91,7 +91,7 @@ def compare(
     lopsided = _balanced_loss(our_hits, their_hits, y, ours.shape[1], seed) if ahead else None
 
     finding = f"{points(difference.value)} points ({span(difference.low, difference.high)})"
-    records = f"{count(n)} labelled record{'' if n == 1 else 's'}"
+    records = many(n, "labelled record", "labelled records")
     keeping = f"the {baseline} model is kept"
     outcome, needed = "unproven", None
     if ahead and lopsided is None:

@@ -217,6 +217,7 @@ class _Work:
         """Fit one stage and ask it about the records it is judged on."""
         fit = fit_stage(stage, self.problem, self.folder, self.pace, due)
         weight = self.pace.weight(stage)
+        network: Network
         while True:
             try:
                 inner = next(fit)

@@ -23,6 +23,8 @@ from leaven.evaluate.folder import RunFolder, write_json
 from leaven.evaluate.run import Run
 from leaven.evaluate.story import shown_records, tell
 from leaven.evaluate.tables import predictions_table
+from leaven.learn.extractor import find_extractor
+from leaven.learn.method import METHODS
 
 __all__ = ["make_run"]
 
@@ -39,6 +41,9 @@ def make_run(
 
     Raises RunError when another process is making it.
     """
+    find_extractor(recipe.encoder, dataset.modality)  # a wrong name leaves no folder behind
+    if recipe.method != "auto":
+        METHODS[recipe.method]
     name = _name(dataset, recipe)
     with RunFolder(out / name, fresh) as folder:
         if not (folder.path / "run.json").exists():
@@ -64,9 +69,13 @@ def _name(dataset: Dataset, recipe: Recipe) -> str:
 
 
 def _ids(dataset: Dataset) -> str:
-    """Digest of the ids, which a repeated record or the user's own names may change."""
-    digest = hashlib.sha256("\x1e".join(sorted(map(str, dataset.ids))).encode())
-    return digest.hexdigest()
+    """Digest of ids, groups and times, which decide the split and are no content."""
+    meta = dataset.meta
+    there = () if meta is None else meta.column_names
+    named = [name for name in ("group", "time") if name in there]
+    columns = [meta[name].to_pylist() for name in named] if meta is not None else []
+    rows = sorted(map(repr, zip(map(str, dataset.ids), *columns, strict=True)))
+    return hashlib.sha256("\x1e".join([*named, *rows]).encode()).hexdigest()
 
 
 def _write(found: Experiment, folder: RunFolder, name: str, command: str) -> None:

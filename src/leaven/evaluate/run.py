@@ -46,7 +46,10 @@ class Run:
             raise RunError(f"'{path}' is no run: it holds no run.json. Make one with leaven fit.")
         try:
             story = json.loads((path / "run.json").read_text())
-            return cls(path, {name: story[name] for name in story} | {"run": dict(story["run"])})
+            run = cls(path, story)
+            _ = run.verdict, run.metrics, run.baseline, story["run"]["seconds"]
+            _ = story["dataset"]["modality"], story["dataset"]["columns"], story["dataset"]["hash"]
+            return run
         except (ValueError, KeyError, TypeError) as broken:
             raise RunError(f"'{path / 'run.json'}' is damaged: {broken}.") from broken
 
@@ -87,18 +90,21 @@ class Run:
         """The names of the columns that `predict` returns."""
         return self.predictor.classes
 
-    def dataset(self, records: Any) -> Dataset:
-        """Records as the model reads them: a Dataset, a path, an array, texts or a data frame."""
+    def dataset(self, records: Any, label: str | None = None) -> Dataset:
+        """Records as the model reads them: a Dataset, a path, an array, texts or a data frame.
+
+        Without `label` no column is taken for one.
+        """
         told = self.story["dataset"]
         modality = told["modality"]
         columns = tuple(Column(**column) for column in told["columns"])
         if isinstance(records, Dataset):
             return records
         if isinstance(records, str | Path):
-            return Dataset.read(records, label=False, modality=modality, columns=columns)
+            return Dataset.read(records, label=label or False, modality=modality, columns=columns)
         if isinstance(records, np.ndarray | list | tuple):
             return Dataset.from_arrays(records, modality=modality)
-        return Dataset.from_frame(records, label=False, modality=modality, columns=columns)
+        return Dataset.from_frame(records, label=label or False, modality=modality, columns=columns)
 
     def predict(self, records: Any) -> npt.NDArray[np.float64]:
         """(n, k) calibrated probabilities, one row a record in the order given.

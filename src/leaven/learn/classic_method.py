@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.data.modality import Modality
-from leaven.learn.encoder import encode
+from leaven.learn.encoder import encode, sample
 from leaven.learn.method import Method, Problem, Step
 from leaven.learn.network import LinearHead, NeighbourHead, Network
 
@@ -24,6 +24,8 @@ class ClassicMethod(Method):
     family = "classic"
     baseline = "logistic"
     stepped = False
+    #: Records fitted on at most; of more unlabelled ones a sample is drawn.
+    most = 30_000
 
     def default_encoder(self, modality: Modality) -> str:
         """The modality's frozen one."""
@@ -46,7 +48,9 @@ class ClassicMethod(Method):
         encoder = problem.build_encoder().requires_grad_(False).eval()
         used = problem.train
         if self.unlabelled:
-            used = np.concatenate([problem.train, problem.unlabelled])
+            room = max(self.most - len(problem.train), 0)
+            others = sample(problem.unlabelled, room, problem.seed)
+            used = np.concatenate([problem.train, others])
         features = encode(encoder, problem.arrays, used, problem.views.plain)
         targets: Any = np.full(len(used), -1, np.int64)
         targets[: len(problem.train)] = problem.targets[problem.train]

@@ -14,23 +14,17 @@ __all__ = ["affinity", "nearest", "spread"]
 
 Floats = npt.NDArray[np.float32]
 
-_EXACT = 50_000  # up to here every pair of records is compared
-
 
 def nearest(features: Floats, k: int) -> tuple[npt.NDArray[np.int64], Floats]:
     """The k nearest other records of each: positions (n, k) and squared distances (n, k).
 
-    Exact up to 50,000 records, by a navigable small-world graph above. A record is never its
-    own neighbour, even among exact copies of itself. `k` is cut to n - 1.
+    Every pair is compared. A record is never its own neighbour, even among exact copies of
+    itself. `k` is cut to n - 1.
     """
     n, width = features.shape
     k = min(k, n - 1)
     features = np.ascontiguousarray(features, np.float32)
-    if n <= _EXACT:
-        index: Any = faiss.IndexFlatL2(width)
-    else:
-        index = faiss.IndexHNSWFlat(width, 24)
-        index.hnsw.efSearch = max(64, 2 * k)
+    index: Any = faiss.IndexFlatL2(width)
     index.add(features)
     distance, position = index.search(features, k + 1)
     # Among copies, a record may not come first in its own list, or not at all; then the last

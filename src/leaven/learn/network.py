@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -19,7 +20,7 @@ from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.encoder import ENCODERS, Encoder, encode
 
-__all__ = ["LinearHead", "NeighbourHead", "Network"]
+__all__ = ["FORMAT", "LinearHead", "NeighbourHead", "Network"]
 
 
 class LinearHead(nn.Linear):
@@ -31,6 +32,11 @@ class LinearHead(nn.Linear):
     def config(self) -> dict[str, int]:
         """What rebuilds it."""
         return {"in_features": self.in_features, "out_features": self.out_features}
+
+    @property
+    def outputs(self) -> int:
+        """The number of classes."""
+        return self.out_features
 
 
 class NeighbourHead(nn.Module):
@@ -52,7 +58,7 @@ class NeighbourHead(nn.Module):
     def __init__(self, references: int, width: int, classes: int, k: int) -> None:
         super().__init__()
         self.config = {"references": references, "width": width, "classes": classes, "k": k}
-        self.k = k
+        self.k, self.outputs = k, classes
         self.register_buffer("reference", torch.zeros(references, width))
         self.register_buffer("scale", torch.ones(references))
         self.register_buffer("scores", torch.zeros(references, classes))
@@ -67,6 +73,9 @@ class NeighbourHead(nn.Module):
         floor = 1e-4  # a class no neighbour has seen is unlikely, not impossible
         return ((mixed + floor) / (1 + floor * mixed.shape[-1])).log()
 
+
+#: Counts up when a saved model's files change meaning.
+FORMAT = 1
 
 _HEADS: dict[str, type[LinearHead] | type[NeighbourHead]] = {
     head.kind: head for head in (LinearHead, NeighbourHead)
@@ -98,7 +107,8 @@ class Network(nn.Module):
         state = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
         save_file(state, folder / "model.safetensors")
         described = {
-            "format": 1,
+            "format": FORMAT,
+            "sha256": _digest(folder / "model.safetensors"),
             "encoder": {"name": self.encoder.name, "config": self.encoder.config},
             "head": {"kind": self.head.kind, "config": self.head.config},
         }
@@ -111,6 +121,10 @@ class Network(nn.Module):
         """Read what `save` wrote; RunError when it is missing or damaged."""
         try:
             described = json.loads((folder / "model.json").read_text())
+            if described["format"] != FORMAT:
+                raise ValueError(f"its format is {described['format']}, this Leaven reads {FORMAT}")
+            if described["sha256"] != _digest(folder / "model.safetensors"):
+                raise ValueError("model.safetensors is not the file that was saved")
             encoder = ENCODERS[described["encoder"]["name"]](**described["encoder"]["config"])
             head = _HEADS[described["head"]["kind"]](**described["head"]["config"])
             network = cls(encoder, head)
@@ -120,3 +134,8 @@ class Network(nn.Module):
                 f"No usable model in '{folder}': {broken}. Fit again, or restore the folder."
             ) from broken
         return network.eval()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -19,25 +19,26 @@ _BUCKETS = 1 << 20  # hashed words and pairs; the text modality hashes words int
 
 
 class NgramBag(nn.Module):
-    """Latent semantic analysis as a trainable layer: (batch, length) hashed words → (batch, width).
+    """Latent semantic analysis as a layer: (batch, length) hashed words → (batch, width).
 
-    Each word and each pair of neighbours that occurs in at least two training texts has a row.
-    Rows start as the right singular vectors of the tf-idf matrix (Deerwester et al. 1990), so
-    that the sum over a text's rows, weighted by idf, is the text's latent representation; unlike
-    a fixed projection it is differentiable and can be computed of a text with words left out.
+    Each word and each pair of neighbours that occurs in at least two training texts has a row:
+    the right singular vectors of the tf-idf matrix (Deerwester et al. 1990). The sum over a
+    text's rows, weighted by idf, is the text's latent representation; unlike a fixed projection
+    of whole texts it can be computed of a view with words left out.
+
+    `rows` bounds the vocabulary; after `prepare` it is the vocabulary's size.
     """
 
     slot: Tensor
     idf: Tensor
+    components: Tensor
 
     def __init__(self, rows: int, width: int) -> None:
         super().__init__()
-        self.width = width
-        self.rows = rows
+        self.rows, self.width = rows, width
         self.register_buffer("slot", torch.zeros(_BUCKETS, dtype=torch.int32))
         self.register_buffer("idf", torch.zeros(rows + 1))  # row 0: unknown, weight zero
-        self.table = nn.EmbeddingBag(rows + 1, width, mode="sum")
-        nn.init.zeros_(self.table.weight)
+        self.register_buffer("components", torch.zeros(rows + 1, width))
 
     def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
         """Vocabulary, idf and components of up to 50,000 texts."""
@@ -51,8 +52,10 @@ class NgramBag(nn.Module):
         order = np.argsort(-frequency, kind="stable")[: self.rows]
         kept = order[frequency[order] >= min(2, len(chosen))]
         self.slot[torch.from_numpy(kept)] = torch.arange(1, len(kept) + 1, dtype=torch.int32)
+        self.rows = len(kept)
         idf = np.log((1 + len(chosen)) / (1 + frequency[kept])) + 1
-        self.idf[1 : len(kept) + 1] = torch.from_numpy(idf.astype(np.float32))
+        self.idf = torch.from_numpy(np.concatenate([[0.0], idf]).astype(np.float32))
+        self.components = torch.zeros(self.rows + 1, self.width)
         slots = self.slot.numpy()[flat]
         inside = slots > 0
         matrix = sparse.csr_matrix(
@@ -64,9 +67,7 @@ class NgramBag(nn.Module):
         wanted = min(self.width, len(chosen) - 1, len(kept) - 1)
         if wanted > 0:
             _, _, vectors = randomized_svd(matrix, wanted, n_iter=3, random_state=seed)
-            with torch.no_grad():
-                rows = torch.from_numpy(vectors.T.astype(np.float32))
-                self.table.weight[: len(kept) + 1, :wanted] = rows
+            self.components[:, :wanted] = torch.from_numpy(vectors.T.astype(np.float32))
 
     def _buckets(self, tokens: Tensor) -> Tensor:
         """(batch, 2·length - 1) buckets of words and of neighbouring pairs, 0 where none."""
@@ -79,5 +80,6 @@ class NgramBag(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """(batch, width) rows of unit length; zero for a text without any known word."""
         slots = self.slot[self._buckets(batch["tokens"])]
-        summed: Tensor = self.table(slots, per_sample_weights=self.idf[slots.long()])
+        weights = self.idf[slots.long()]
+        summed = F.embedding_bag(slots, self.components, mode="sum", per_sample_weights=weights)
         return F.normalize(summed, dim=-1)

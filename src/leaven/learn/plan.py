@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from leaven.core.errors import SettingError
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
-from leaven.learn.encoder import ENCODERS
 from leaven.learn.method import METHODS
 
 __all__ = ["Plan", "plan"]
@@ -51,8 +49,7 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
 
     `extracted` says that the encoder named is a frozen extractor, whose features are records of
     the modality `embedding`; `plain` that the budget is too small for a network. Raises
-    UnknownNameError for a method or encoder that does not exist, SettingError for an encoder of
-    other records.
+    UnknownNameError for a method that does not exist.
     """
     views = "embedding" if extracted else dataset.modality
     method, reason, steps = recipe.method, f"{recipe.method} was asked for", 0
@@ -67,8 +64,5 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
     encoder = recipe.encoder
     if not encoder or extracted:
         encoder = METHODS[method].default_encoder(MODALITIES[views])
-    elif ENCODERS[encoder].modality != views:
-        fitting = [name for name, kind in ENCODERS.items() if kind.modality == views]
-        raise SettingError("encoder", f"one for {views} records: {', '.join(fitting)}", encoder)
     filled = {"method": method, "encoder": encoder, "modality": dataset.modality}
     return Plan(recipe.model_copy(update=filled), reason, steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leaven.core.errors import DataError, RunError
+from leaven.core.errors import DataError, RunError, SettingError
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
+from leaven.learn.encoder import Encoder
 from leaven.learn.front import Front
-from leaven.learn.network import Network
+from leaven.learn.network import FORMAT, Network
 
 __all__ = ["Predictor"]
 
@@ -60,7 +62,7 @@ class Predictor:
         """Write the network's files and `predictor.json`."""
         self.network.save(folder)
         described = {
-            "format": 1,
+            "format": FORMAT,
             "front": asdict(self.front),
             "classes": list(self.classes),
             "temperature": self.temperature,
@@ -75,10 +77,28 @@ class Predictor:
         try:
             described: dict[str, Any] = json.loads((folder / "predictor.json").read_text())
             front = Front(**described["front"])
-            classes = tuple(described["classes"])
+            classes = described["classes"]
             temperature = float(described["temperature"])
-        except (OSError, ValueError, KeyError, TypeError) as broken:
+            network = Network.load(folder)
+            if described["format"] != FORMAT:
+                raise ValueError(f"its format is {described['format']}, this Leaven reads {FORMAT}")
+            if front.views.name != network.encoder.modality:
+                raise ValueError(f"its encoder does not read {front.views.name} records")
+            if network.encoder.config != _configured(network.encoder, front):
+                raise ValueError("its encoder does not fit the records described")
+            outputs = network.head.outputs
+            if not isinstance(classes, list) or len(set(map(str, classes))) != outputs:
+                raise ValueError(f"it needs {outputs} different class names")
+            if not (math.isfinite(temperature) and temperature > 0):
+                raise ValueError(f"its temperature is {temperature}")
+        except (OSError, ValueError, KeyError, TypeError, LookupError, SettingError) as broken:
             raise RunError(
                 f"No usable model in '{folder}': {broken}. Fit again, or restore the folder."
             ) from broken
-        return cls(front, Network.load(folder), classes, temperature)
+        return cls(front, network, tuple(map(str, classes)), temperature)
+
+
+def _configured(encoder: Encoder, front: Front) -> dict[str, Any]:
+    """The encoder's configuration, with all that follows from the spec put in anew."""
+    told: dict[str, Any] = json.loads(json.dumps(encoder.configure(front.arrays_spec)))
+    return encoder.config | told

@@ -29,7 +29,7 @@ class LabelSpreading(ClassicMethod):
     paper = "Zhou et al. 2004, NIPS 16"
     unlabelled = True
 
-    def __init__(self, neighbours: int = 15, alpha: float = 0.95) -> None:
+    def __init__(self, neighbours: int = 15, alpha: float = 0.9) -> None:
         self.neighbours, self.alpha = neighbours, alpha
 
     def head(

@@ -24,7 +24,7 @@ class NgramComponents(Encoder):
 
     def __init__(self, rows: int = 30_000, width: int = 256) -> None:
         super().__init__(rows=rows, width=width)
-        self.bag = NgramBag(rows, width).requires_grad_(False)
+        self.bag = NgramBag(rows, width)
         self.width = width
 
     @classmethod
@@ -35,6 +35,7 @@ class NgramComponents(Encoder):
     def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
         """Vocabulary, idf and components."""
         self.bag.prepare(arrays, index, seed)
+        self.config["rows"] = self.bag.rows
 
     def forward(self, batch: Batch) -> Tensor:
         """(batch, width) from tokens (batch, length)."""
