@@ -178,7 +178,7 @@ def test_fit_shows_the_methods_figures_where_the_baseline_is_kept(monkeypatch):
 
 def test_predict_writes_and_counts(api):
     assert "By class: a 2." in run("predict", "r", "d.csv", "--out", "p.csv").stdout
-    assert api.calls == [("predict", {"run": "r", "data": "d.csv", "out": "p.csv"})]
+    assert api.calls == [("predict", {"run": "r", "data": "d.csv", "out": "p.csv", "label": None})]
     summary = json.loads(run("predict", "r", "d.csv", "--out", "p.csv", "--json").stdout)
     assert summary["records"] == 2
     assert summary["predictions"] == {"a": 2}

@@ -120,9 +120,9 @@ def test_a_reader_that_leaves_is_no_failure():
     assert said == ""
 
 
-def test_idle_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+def test_idle_threads_soon_sleep_unless_the_user_says_otherwise(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["leaven", "--version"])
-    for set_by_user, wanted in ((None, "PASSIVE"), ("ACTIVE", "ACTIVE")):
+    for set_by_user, wanted in ((None, "20000"), ("7", "7")):
         monkeypatch.delenv("GOMP_SPINCOUNT", raising=False)
         if set_by_user:
             monkeypatch.setenv("GOMP_SPINCOUNT", set_by_user)

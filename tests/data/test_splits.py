@@ -165,29 +165,6 @@ def test_the_latest_judge() -> None:
     assert all(a.max() < b.min() for a, b in itertools.pairwise(blocks))
 
 
-def test_a_given_holdout_is_kept_and_its_copies_are_left_out() -> None:
-    rng = np.random.default_rng(0)
-    values = rng.integers(0, 10**9, 900)
-    values[10] = values[800]
-    values[850] = values[801]
-    labels = (["a", "b"] * 420) + [None] * 60
-    dataset = make(values.tolist(), labels)
-    given_holdout = np.arange(740, 840)
-    s = split(dataset, holdout=given_holdout)
-    np.testing.assert_array_equal(s.holdout, given_holdout)
-    assert s.rule == "holdout"
-    assert 10 not in np.concatenate([s.train, s.calibration])
-    assert 850 not in np.concatenate([s.unlabelled, s.proxy])
-    assert len(s.train) + len(s.calibration) == 739
-    assert "1 records that repeat it" in s.reason
-    few = split(dataset, holdout=np.arange(400, 840))
-    assert (len(few.calibration), len(few.folds)) == (0, 4)
-    with pytest.raises(SettingError, match="holdout"):
-        split(dataset, holdout=np.array([899]))
-    with pytest.raises(SettingError, match="holdout"):
-        split(dataset, holdout=np.array([5000]))
-
-
 def test_nothing_to_fold() -> None:
     for labels in (["a", "b", None], [None, None, None], ["a", None, None]):
         dataset = make([1, 2, 3], labels)

@@ -97,7 +97,7 @@ def test_supervised_against_itself():
     p, _, y = split(3, 0, 7)
     verdict = compare(p, p, y, method="supervised", baseline="supervised")
     assert (verdict.outcome, verdict.kept, verdict.p_value) == ("supervised", "supervised", None)
-    assert "as asked" in verdict.sentence
+    assert "labelled records alone" in verdict.sentence
 
 
 def test_nothing_to_compare_on():

@@ -36,7 +36,7 @@ class Split:
     train, calibration, holdout : disjoint, labelled. Under `folds` all labelled records are in
         `train` and the other two are empty.
     folds : disjoint parts of `train`, each to be predicted by a model that did not see it. Empty
-        where a calibration part exists or nothing can be folded.
+        under `holdout`, or where nothing can be folded.
     unlabelled : unlabelled records that may be trained on: none equals a record that judges or
         calibrates, nor, where records have groups, belongs to one of their groups.
     proxy : unlabelled records set aside to watch training by; never trained on.
@@ -68,7 +68,6 @@ def split(
     *,
     seed: int = 0,
     strategy: str | None = None,
-    holdout: Index | None = None,
 ) -> Split:
     """Draw a split.
 
@@ -80,41 +79,22 @@ def split(
     ----------
     strategy : `stratified`, `grouped` (whole groups) or `time` (the latest judge); by default
         `time` or `grouped` where the dataset has times or groups.
-    holdout : positions of a holdout that is given, such as an official test set. Labelled records
-        equal to one of it are left out of every other part.
 
     Raises SettingError for an unknown strategy, or one whose column the dataset lacks.
     """
     strategy = _strategy(dataset, strategy)
     numbers = _unit_numbers(dataset, grouped=strategy == "grouped")
     labelled = dataset.labelled
-    barred = np.zeros(0, np.int64)
-    said = ""
-    if holdout is not None:
-        given = np.unique(np.asarray(holdout, dtype=np.int64))
-        if len(given) and (given[0] < 0 or given[-1] >= len(dataset)):
-            raise SettingError(
-                "holdout", f"positions below {len(dataset)}", given[[0, -1]].tolist()
-            )
-        if len(np.setdiff1d(given, labelled)):
-            raise SettingError("holdout", "positions of labelled records", "unlabelled ones too")
-        rest = np.setdiff1d(labelled, given)
-        labelled = rest[~np.isin(numbers[rest], numbers[given])]
-        barred = given
-        said = f"The holdout of {len(given)} records was given. "
-        if len(rest) > len(labelled):
-            said += f"{len(rest) - len(labelled)} records that repeat it were left out. "
     units = _units(dataset, labelled, numbers, strategy, seed)
-    parts = _parts(dataset, labelled, units, strategy, given=holdout is not None)
+    parts = _parts(dataset, labelled, units, strategy)
     folds: tuple[Index, ...] = ()
     if parts is not None:
         train, calibration, judges = parts
-        judges = barred if holdout is not None else judges
         rule = "holdout"
         why = f"{len(labelled)} labelled records are enough for parts of their own. "
     else:
-        train, calibration, judges = labelled, np.zeros(0, np.int64), barred
-        rule = "folds" if holdout is None else "holdout"
+        train, calibration, judges = labelled, np.zeros(0, np.int64), np.zeros(0, np.int64)
+        rule = "folds"
         folds, why = _folds(dataset, units, strategy)
         why = _why_folds(dataset, labelled) + why
     how = {
@@ -124,7 +104,7 @@ def split(
     }[strategy]
     seen = np.concatenate([calibration, judges, *folds])
     unlabelled, proxy = _unlabelled(dataset, numbers, seen, seed)
-    reason = (said + why + how).strip()
+    reason = (why + how).strip()
     return Split(
         rule,
         reason,
@@ -214,7 +194,7 @@ def _moments(dataset: Dataset) -> npt.NDArray[np.float64]:
 
 
 def _parts(
-    dataset: Dataset, labelled: Index, units: _Units, strategy: str, *, given: bool
+    dataset: Dataset, labelled: Index, units: _Units, strategy: str
 ) -> tuple[Index, Index, Index] | None:
     """Train, calibration and holdout; None where the labelled are too few for them."""
     n = len(labelled)
@@ -222,13 +202,12 @@ def _parts(
     counts = counts[counts > 0]
     if n < _LEAST_FOR_HOLDOUT or counts.min() < _LEAST_OF_A_CLASS:
         return None
-    held = 0 if given else min(n // 5, 5000)
+    held = min(n // 5, 5000)
     tuned = max(50, min(n // 10, 2000))
     part = _shared_out(units, strategy, held / n, tuned / n)
     train, calibration, judges = (_joined(units, part == i) for i in range(3))
     classes = np.unique(dataset.targets[labelled])
-    judged = [train] if given else [train, judges]
-    whole = all(len(np.unique(dataset.targets[p])) == len(classes) for p in judged)
+    whole = all(len(np.unique(dataset.targets[p])) == len(classes) for p in (train, judges))
     if len(calibration) == 0 or (strategy != "time" and not whole):
         return None
     return train, calibration, judges
@@ -251,7 +230,7 @@ def _shared_out(units: _Units, strategy: str, held: float, tuned: float) -> Inde
     for line in lines:
         size = units.size[line]
         left = size.sum() - (np.cumsum(size) - size / 2)  # records from here to the end
-        judges = held * size.sum() if alone or not held else max(held * size.sum(), 2)
+        judges = held * size.sum() if alone else max(held * size.sum(), 2)
         calibrates = tuned * size.sum() if alone else max(tuned * size.sum(), 1)
         part[line] = np.where(left <= judges, 2, np.where(left <= judges + calibrates, 1, 0))
     return part

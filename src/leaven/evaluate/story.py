@@ -20,10 +20,10 @@ from leaven.core.wording import count
 from leaven.data.dataset import Dataset, Finding, Index
 from leaven.data.modality import MODALITIES
 from leaven.evaluate.calibration import brier, ece, reliability
-from leaven.evaluate.comparison import Verdict
 from leaven.evaluate.experiment import Experiment
 from leaven.evaluate.intervals import Estimate, wilson
 from leaven.evaluate.metrics import confusion, measure, per_class
+from leaven.learn.method import METHODS
 
 __all__ = ["dataset_story", "shown_records", "tell"]
 
@@ -31,6 +31,7 @@ Floats = npt.NDArray[np.float64]
 
 _SHOWN = 12
 _CONFIDENT = 0.95
+_FEW_STEPS = 200
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "lightning-fabric", "faiss-cpu")
 
 
@@ -84,11 +85,11 @@ def tell(
         "recipe_toml": found.recipe.to_toml(),
         "split": {
             "rule": parts.rule,
-            "reason": parts.reason,
+            "reason": parts.reason + _cut(found),
             "train": len(parts.train),
             "calibration": len(parts.calibration),
             "holdout": len(parts.holdout),
-            "folds": len(parts.folds),
+            "folds": found.folds,
             "unlabelled": len(parts.unlabelled),
             "proxy": len(parts.proxy),
         },
@@ -113,7 +114,7 @@ def tell(
             "pseudo_labels": _pseudo_labels(found, unlabelled, other),
         },
         "confidence": {"edges": edges.tolist(), "counts": counts.tolist()},
-        "next": _next(found.verdict, found.dataset, found.findings),
+        "next": _next(found),
         "environment": environment(),
     }
 
@@ -144,6 +145,9 @@ def _pseudo_labels(found: Experiment, unlabelled: Floats, other: Floats) -> dict
         return {}
     assert found.verdict is not None
     said, top = unlabelled.argmax(1), unlabelled.max(1)
+    # Where there is a proxy, the two models are compared on it: neither was trained on it.
+    apart = np.isin(found.dataset.unlabelled, found.split.proxy)
+    watched = apart if apart.any() else ~apart
     k = len(found.dataset.classes)
     shares = np.bincount(said, minlength=k) / len(said)
     given = np.bincount(found.dataset.targets[found.dataset.labelled], minlength=k)
@@ -163,7 +167,8 @@ def _pseudo_labels(found: Experiment, unlabelled: Floats, other: Floats) -> dict
     return {
         "threshold": _CONFIDENT,
         "coverage": float((top >= _CONFIDENT).mean()),
-        "agreement_with_baseline": float((said == other.argmax(1)).mean()),
+        "agreement_with_baseline": float((said == other.argmax(1))[watched].mean()),
+        "watched": int(watched.sum()),
         "precision": precision,
         "per_class": [
             {
@@ -177,9 +182,25 @@ def _pseudo_labels(found: Experiment, unlabelled: Floats, other: Floats) -> dict
     }
 
 
-def _next(verdict: Verdict, dataset: Dataset, findings: Sequence[Finding]) -> list[str]:
+def _cut(found: Experiment) -> str:
+    """A sentence where the budget ended before every fold had judged."""
+    planned = len(found.split.folds)
+    if found.folds == planned:
+        return ""
+    return f" The budget was enough for {found.folds} of {planned} folds."
+
+
+def _next(found: Experiment) -> list[str]:
     """What a person should do now, the most useful first."""
-    advice = [f.advice for f in findings if f.severity == "error" and f.advice]
+    verdict, dataset = found.verdict, found.dataset
+    assert verdict is not None
+    advice = [f.advice for f in found.findings if f.severity == "error" and f.advice]
+    last = found.records[-1]
+    if METHODS[last["method"]].stepped and last["steps"] < _FEW_STEPS:
+        advice.append(
+            f"The budget bought only {last['steps']} steps of {last['method']}, and a network "
+            "wants some hundred: give a longer --budget, or take --method label-spreading."
+        )
     within_reach = verdict.needed is not None and verdict.needed <= 10 * len(dataset.labelled)
     if within_reach and verdict.outcome == "unproven":
         advice.append(

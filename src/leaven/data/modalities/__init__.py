@@ -1,0 +1,1 @@
+"""What a record is: image, text, tabular, embedding, one file each."""

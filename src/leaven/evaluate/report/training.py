@@ -63,6 +63,7 @@ def _series(steps: list[View], keys: tuple[tuple[str, str], ...]) -> list[Series
 
 
 def pseudo_labels(story: View) -> View | None:
+    """What the section on pseudo-labels says; None where the story has nothing on them."""
     pseudo = part(story, "training", "pseudo_labels")
     if not pseudo:
         return None
@@ -99,6 +100,7 @@ def _gap(row: Row) -> float:
 
 
 def confidence(story: View) -> View | None:
+    """How sure the model is of the unlabelled records; None where the story has it not."""
     known = part(story, "confidence")
     edges, counts = known.get("edges") or [], known.get("counts") or []
     if len(counts) < 1 or len(edges) != len(counts) + 1 or None in [*edges, *counts]:

@@ -1,0 +1,63 @@
+"""What a fit without settings chooses, and why it says so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from leaven.core.errors import UnknownNameError
+from leaven.core.recipe import Recipe
+from leaven.data.dataset import Dataset
+from leaven.learn.plan import plan
+
+
+def texts(labelled: int, unlabelled: int = 50) -> Dataset:
+    words = [f"text number {i} of many" for i in range(labelled + unlabelled)]
+    return Dataset.from_arrays(words, [i % 2 for i in range(labelled)] + [-1] * unlabelled)
+
+
+def pictures(labelled: int) -> Dataset:
+    pixels = np.random.default_rng(0).integers(0, 255, (labelled + 30, 8, 8), dtype=np.uint8)
+    return Dataset.from_arrays(pixels, [i % 2 for i in range(labelled)] + [-1] * 30)
+
+
+def test_a_network_is_chosen_where_labels_and_steps_are_enough():
+    few, many = plan(Recipe(), texts(40), False), plan(Recipe(), texts(240), False)
+    assert few.recipe.method == "label-spreading"
+    assert few.steps == 0
+    assert many.recipe.method == "fixmatch"
+    assert many.steps > 0
+    assert many.recipe.encoder == "ngram-bag"
+    assert few.recipe.encoder == "ngram-components"
+    image = plan(Recipe(), pictures(40), False)
+    assert (image.recipe.method, image.recipe.encoder) == ("fixmatch", "small-convnet")
+    plain = plan(Recipe(), pictures(40), False, plain=True)
+    assert (plain.recipe.method, plain.recipe.encoder) == ("label-spreading", "pixel-components")
+    assert plain.steps == 0
+    assert "label-spreading" in plain.reason
+
+
+def test_what_is_asked_for_is_done_whatever_the_budget():
+    chosen = plan(Recipe(method="mean-teacher", encoder="text-transformer"), texts(10), False)
+    assert chosen.recipe.method == "mean-teacher"
+    assert chosen.recipe.encoder == "text-transformer"
+    assert chosen.steps == 0
+    assert "asked" in chosen.reason
+
+
+def test_features_of_an_extractor_are_embeddings():
+    chosen = plan(Recipe(encoder="some/encoder"), texts(300), True)
+    assert chosen.recipe.method == "label-spreading"
+    assert chosen.recipe.encoder == "standardised"
+
+
+def test_without_unlabelled_records_the_supervised_counterpart_is_left():
+    for asked, left in (("label-spreading", "logistic"), ("fixmatch", "supervised")):
+        chosen = plan(Recipe(method=asked), texts(40, unlabelled=0), False)
+        assert chosen.recipe.method == left
+        assert "every record has a label" in chosen.reason
+
+
+def test_an_unknown_method_is_named():
+    with pytest.raises(UnknownNameError, match="Did you mean 'fixmatch'"):
+        plan(Recipe(method="fixmach"), texts(10), False)
