@@ -28,7 +28,13 @@ FINALS = [stage(f"final-{m}", m, True) for m in ("supervised", "fixmatch")]
 COSTS = {"supervised": Cost(1.0, 0.01), "fixmatch": Cost(1.0, 0.04)}
 
 
-def test_steps_are_so_many_that_all_fits_fill_the_budget(monkeypatch, tmp_path: Path):
+@pytest.fixture
+def still(monkeypatch):
+    """A clock that stands at what was spent before."""
+    monkeypatch.setattr(RunFolder, "elapsed", property(lambda folder: folder._base))
+
+
+def test_steps_are_so_many_that_all_fits_fill_the_budget(monkeypatch, still, tmp_path: Path):
     monkeypatch.setattr(stages, "_try", lambda name, problem, seconds: COSTS[name])
     problem: Any = None
     with RunFolder(tmp_path / "run") as folder:
@@ -49,7 +55,7 @@ def test_a_budget_in_steps_is_kept_to_the_step(tmp_path: Path):
     assert pace.seconds(FINALS[1]) is None
 
 
-def test_the_final_fits_get_what_the_folds_left_but_no_fewer_steps(tmp_path: Path):
+def test_the_final_fits_get_what_the_folds_left_but_no_fewer_steps(still, tmp_path: Path):
     took = [
         {"method": each.method, "setup": 1.0, "steps": 100, "seconds": 1.0 + 100 * seconds}
         for each, seconds in zip(FOLDS, [0.01, 0.08] * 4, strict=True)

@@ -59,8 +59,10 @@ def difference(value: Interval, method: str, baseline: str, width: int) -> Marku
     """The accuracy difference as a point with its interval, beside the baseline at zero."""
     low = value.value if value.low is None else value.low
     high = value.value if value.high is None else value.high
-    reach = max(high, 0.0) - min(low, 0.0) or 0.01
-    x = Scale(min(low, 0) - 0.12 * reach, max(high, 0) + 0.12 * reach, 8, width - 8)
+    reach = max(max(high, 0.0) - min(low, 0.0), 0.02)
+    # Two points at least: an axis of tenths would show a difference where there is none.
+    slack = 0.12 * reach + (reach - max(high, 0.0) + min(low, 0.0)) / 2
+    x = Scale(min(low, 0) - slack, max(high, 0) + slack, 8, width - 8)
     label = f"{method} against {baseline}: {points(value.value)} points ({span(low, high)})"
     place, anchor = min(max(x(value.value), 40.0), width - 40.0), "middle"
     if abs(place - x(0)) < 48:  # keep the figure off the baseline's line

@@ -85,6 +85,9 @@ def pseudo_labels(story: View) -> View | None:
         "coverage": pseudo.get("coverage"),
         "agreement": pseudo.get("agreement_with_baseline"),
         "precision": interval(pseudo.get("precision")),
+        "sure": (pseudo.get("precision") or {}).get("n"),
+        "threshold": pseudo.get("threshold"),
+        "watched": pseudo.get("watched"),
         "title": title,
         "drawn": len(drawn) if len(drawn) < len(rows) else None,
         "chart": responsive(
