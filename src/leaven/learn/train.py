@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from leaven.learn.state import TrainState
 __all__ = ["LoopMethod", "train"]
 
 _LABELLED, _UNLABELLED, _VIEWS, _DROPOUT = range(4)
+_SMALL = 1_000_000  # trainable weights
 
 
 def train(
@@ -45,6 +47,8 @@ def train(
         _groups(network, settings.rate, settings.weight_decay), betas=(0.9, 0.99)
     )
     kept = objective.state(problem.classes, len(problem.unlabelled))
+    if kept is not None:
+        fabric.to_device(kept)
     state = TrainState(network, optimiser, kept, problem.steps)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
@@ -56,24 +60,25 @@ def train(
     decay = min(settings.average, 1 - 10 / max(problem.steps, 20))
 
     network.train()
-    while state.step < state.total:
-        step = state.step
-        torch.manual_seed(_mix(problem.seed, _DROPOUT, step))
-        rng.manual_seed(_mix(problem.seed, _VIEWS, step))
-        for group in optimiser.param_groups:
-            group["lr"] = group["peak"] * _rate(step, state.total, settings.warm_up)
-        draw = _draw(problem, objective, step, rng, fabric)
-        loss = objective.loss(
-            forward, average, draw, problem.label, step / state.total, state.objective
-        )
-        fabric.backward(loss.total)
-        nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        state.update_average(decay)
-        state.step += 1
-        terms = {name: term.detach() for name, term in loss.terms.items()}
-        yield Step(state.step, state.total, terms, loss.figures, state)
+    with _threads(network):
+        while state.step < state.total:
+            step = state.step
+            torch.manual_seed(_mix(problem.seed, _DROPOUT, step))
+            rng.manual_seed(_mix(problem.seed, _VIEWS, step))
+            for group in optimiser.param_groups:
+                group["lr"] = group["peak"] * _rate(step, state.total, settings.warm_up)
+            draw = _draw(problem, objective, step, rng, fabric)
+            loss = objective.loss(
+                forward, average, draw, problem.label, step / state.total, state.objective
+            )
+            fabric.backward(loss.total)
+            nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            state.update_average(decay)
+            state.step += 1
+            terms = {name: term.detach() for name, term in loss.terms.items()}
+            yield Step(state.step, state.total, terms, loss.figures, state)
     return state.average
 
 
@@ -136,6 +141,22 @@ def _stream(index: Index, size: int, step: int, seed: int, stream: int) -> Index
         now = passes == number
         chosen[now] = index[order[within[now]]]
     return chosen
+
+
+@contextmanager
+def _threads(network: Network) -> Iterator[None]:
+    """One thread for a small network on the processor, whose threads would only wait in turn.
+
+    Two are no faster at its matrices, and many times slower where other programs run too.
+    """
+    before = torch.get_num_threads()
+    weights = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    if weights < _SMALL and not network.encoder.mixed:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _move(batch: Batch, fabric: Fabric) -> Batch:
