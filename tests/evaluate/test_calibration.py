@@ -136,3 +136,20 @@ def test_scores_that_are_not_finite_are_refused():
         calibration.fit_temperature([[math.inf, 0.0]], [0])
     with pytest.raises(SettingError, match="temperature"):
         calibration.apply([[0.0, 0.0]], 0.0)
+
+
+def test_a_transferred_temperature_gives_the_confidence_asked_for():
+    logits = np.random.default_rng(0).normal(size=(400, 5)) * 4
+    for wanted in (0.35, 0.6, 0.9):
+        temperature = calibration.transfer_temperature(logits, wanted)
+        assert calibration.apply(logits, temperature).max(1).mean() == pytest.approx(
+            wanted, abs=1e-4
+        )
+    # A surer model of the same opinions gets the higher temperature, and says the same.
+    one, other = (
+        calibration.transfer_temperature(logits, 0.6),
+        calibration.transfer_temperature(3 * logits, 0.6),
+    )
+    assert other == pytest.approx(3 * one, rel=1e-4)
+    assert calibration.transfer_temperature(logits, 1.0) == 0.05
+    assert calibration.transfer_temperature(logits, 0.1) == 20.0

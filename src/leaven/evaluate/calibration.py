@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from leaven.core.errors import SettingError
@@ -28,6 +28,7 @@ __all__ = [
     "ece",
     "fit_temperature",
     "reliability",
+    "transfer_temperature",
 ]
 
 _LOWEST, _HIGHEST = 0.05, 20.0
@@ -103,6 +104,27 @@ def cross_fitted(
         here = folds == number
         probabilities[here] = apply(z[here], fit_temperature(z[~here], y[~here]))
     return probabilities, fit_temperature(z, y)
+
+
+def transfer_temperature(logits: npt.ArrayLike, confidence: float) -> float:
+    """The temperature at which the mean confidence of these logits (n, k) is the one given.
+
+    For a model without labelled records of its own to calibrate it on: models trained alike on
+    parts of the data were calibrated on the rest, and said so much of unlabelled records that
+    none of them was trained on. The mean confidence falls as the temperature rises, so there is
+    one answer; it is cut to [0.05, 20].
+    """
+    z = _check_logits(logits)
+
+    def excess(log_temperature: float) -> float:
+        return float(apply(z, math.exp(log_temperature)).max(axis=1).mean()) - confidence
+
+    low, high = math.log(_LOWEST), math.log(_HIGHEST)
+    if excess(low) <= 0:
+        return _LOWEST
+    if excess(high) >= 0:
+        return _HIGHEST
+    return math.exp(float(brentq(excess, low, high, xtol=1e-6)))
 
 
 def bin_of(confidence: Floats, bins: int) -> Ints:

@@ -17,7 +17,12 @@ from leaven.data.arrays import Arrays
 from leaven.data.checks import check
 from leaven.data.dataset import Dataset, Finding, Index
 from leaven.data.splits import Split, split
-from leaven.evaluate.calibration import apply, cross_fitted, fit_temperature
+from leaven.evaluate.calibration import (
+    apply,
+    cross_fitted,
+    fit_temperature,
+    transfer_temperature,
+)
 from leaven.evaluate.comparison import Verdict, compare, unmeasured
 from leaven.evaluate.folder import RunFolder
 from leaven.evaluate.stages import (
@@ -111,7 +116,7 @@ def experiment(
         work = _Work.begin(Experiment(dataset, arrays, chosen, parts, findings), front, folder)
     yield from work.evidence()
     yield from work.final()
-    _judge(work.found, work.logits)
+    _judge(work.found, work.logits, work.proxy)
     return work.found
 
 
@@ -148,6 +153,8 @@ class _Work:
     finals: list[Stage]
     pace: Pace
     logits: dict[str, Floats]
+    #: Of each arm, what the fit on each fold says of the proxy, (proxy, k).
+    proxy: dict[str, list[Floats]] = field(default_factory=dict)
     done: float = 0.0
     figures: dict[str, float] = field(default_factory=dict)
 
@@ -236,6 +243,10 @@ class _Work:
             said = network.logits(self.problem.arrays, stage.judged)
             self.logits[stage.method][stage.judged] = said
             self.figures = self._accuracies()
+        aside = self.found.split.proxy
+        if not stage.final and len(aside):
+            said = network.logits(self.problem.arrays, aside)
+            self.proxy.setdefault(stage.method, []).append(said)
         yield Progress(stage.title, self.done, self.total, None, self.figures)
         return network
 
@@ -281,7 +292,7 @@ def _watched(figures: dict[str, float]) -> dict[str, float]:
     return {name: figures[name] for name in ("coverage",) if name in figures}
 
 
-def _judge(found: Experiment, logits: dict[str, Floats]) -> None:
+def _judge(found: Experiment, logits: dict[str, Floats], proxy: dict[str, list[Floats]]) -> None:
     """Calibrate each arm off the records it is judged on, and compare them there."""
     parts, targets = found.split, found.dataset.targets
     folds = parts.folds[: found.folds]
@@ -295,6 +306,7 @@ def _judge(found: Experiment, logits: dict[str, Floats]) -> None:
             found.probabilities[arm] = apply(of_rows, temperature)
         elif len(found.rows):
             found.probabilities[arm], temperature = cross_fitted(of_rows, found.targets, fold)
+            temperature = _transferred(found, arm, temperature, proxy.get(arm, []))
         else:
             found.probabilities[arm], temperature = np.zeros((0, len(found.dataset.classes))), 1.0
         found.uncalibrated[arm] = apply(of_rows, 1.0) if len(of_rows) else of_rows
@@ -311,3 +323,16 @@ def _judge(found: Experiment, logits: dict[str, Floats]) -> None:
         )
     else:
         found.verdict = unmeasured(method=method, baseline=baseline)
+
+
+def _transferred(found: Experiment, arm: str, temperature: float, proxy: list[Floats]) -> float:
+    """The temperature of the final model, from that of the fits on folds.
+
+    The final fit takes more steps and labels and is surer of itself; under the folds' temperature
+    it would claim more than they were shown to be worth.
+    """
+    if not proxy:
+        return temperature
+    confidence = np.mean([apply(said, temperature).max(1).mean() for said in proxy])
+    final = found.predictors[arm].network.logits(found.arrays, found.split.proxy)
+    return transfer_temperature(final, float(confidence))
