@@ -56,7 +56,7 @@ def images(folder: Path) -> Problem:
 
 def fit(problem: Problem, seconds: int, out: Path) -> Run:
     """Show and run `leaven fit`."""
-    arguments = ["fit", str(problem.data), *problem.options, "--method", "fixmatch"]
+    arguments = ["fit", str(problem.data), *problem.options]
     arguments += ["--budget", f"{seconds}s", "--out", str(out)]
     print(f"\n{problem.title}\n\n$ leaven {shlex.join(arguments)}\n", flush=True)
     done = subprocess.run([sys.executable, "-m", "leaven", *arguments])
