@@ -234,6 +234,9 @@ class _Work:
             part = self.done + weight * inner.done / inner.total
             known = part > 0.03 * self.total
             left = self.folder.elapsed / part * (self.total - part) if known else None
+            limit = Budget.parse(self.found.recipe.budget).seconds
+            if left is not None and limit is not None:
+                left = min(left, max(limit - self.folder.elapsed, 0.0))
             step = f"step {inner.done:.0f} of {inner.total:.0f}" if inner.total > 1 else ""
             watched = self.figures | _watched(inner.figures)
             yield Progress(stage.title, part, self.total, left, watched, step)

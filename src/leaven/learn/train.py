@@ -189,7 +189,7 @@ def _fabric(problem: Problem) -> Fabric:
     precision = problem.training.precision
     if precision == "auto":
         precision = "bf16-mixed" if ENCODERS[problem.encoder].mixed and _has_bf16() else "32-true"
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would tell the precision
     return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
 
 
