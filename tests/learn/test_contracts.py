@@ -27,7 +27,7 @@ from leaven.learn.contracts import (
 from leaven.learn.encoder import ENCODERS, Encoder
 from leaven.learn.method import METHODS, Method, Problem, Step
 from leaven.learn.network import Network
-from leaven.learn.objective import Loss, Objective
+from leaven.learn.objective import Loss, Moment, Objective
 from leaven.learn.train import LoopMethod
 
 WORDS = ["card", "cash", "bank", "late", "lost", "fee", "top up", "sent back", "rate", "how", "why"]
@@ -115,7 +115,8 @@ class _Faulty(Objective):
     fault: str
     weight: float = 5.0
 
-    def loss(self, network: Any, average: Any, draw: Any, task: Any, *_: Any) -> Loss:
+    def loss(self, now: Moment) -> Loss:
+        network, average, draw, task = now.network, now.average, now.draw, now.task
         labelled = network(draw.labelled())
         supervised = task.loss(labelled, draw.targets).mean()
         output = network(draw.unlabelled("weak"))

@@ -24,7 +24,7 @@ from leaven.learn.choices import (
     Squared,
 )
 from leaven.learn.method import METHODS
-from leaven.learn.objective import Draw, Loss
+from leaven.learn.objective import Draw, Loss, Moment
 from leaven.learn.task import TASKS
 from leaven.learn.train import LoopMethod
 
@@ -130,7 +130,7 @@ class Case:
         targets = torch.tensor(self.labels)
         draw = Draw(modality, {}, torch.Generator(), {}, targets, {})
         task = TASKS["classification"]
-        loss = method.objective.loss(Ready(), Ready(), draw, task, progress, None)
+        loss = method.objective.loss(Moment(Ready(), Ready(), draw, task, progress))
         assert not weak
         assert not strong
         return loss, student, teacher

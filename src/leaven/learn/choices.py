@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ __all__ = [
     "AtLeast",
     "AveragedTeacher",
     "CrossEntropy",
+    "Distance",
     "ExponentialRamp",
     "Hard",
     "LinearRamp",
@@ -76,6 +78,17 @@ class AtLeast:
     def __call__(self, guess: Tensor) -> Tensor:
         """(u,) one or zero."""
         return (guess.max(-1).values >= self.threshold).to(guess.dtype)
+
+
+class Distance(Protocol):
+    """How far the student's output (u, k) on its `view` is from the target (u, k): (u,)."""
+
+    @property
+    def view(self) -> str:
+        """`weak` or `strong`."""
+
+    def __call__(self, output: Tensor, target: Tensor) -> Tensor:
+        """(u,) the loss of each record."""
 
 
 @dataclass(frozen=True)

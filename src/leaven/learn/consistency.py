@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from leaven.learn.choices import AveragedTeacher, SelfTeacher
-from leaven.learn.objective import Draw, Loss, Objective, concatenate
-from leaven.learn.task import Task
+from leaven.learn.choices import AveragedTeacher, Distance, SelfTeacher
+from leaven.learn.objective import Loss, Moment, Objective, concatenate
 
 __all__ = ["Consistency"]
 
@@ -30,7 +29,7 @@ class Consistency(Objective):
     teacher: SelfTeacher | AveragedTeacher | None = None
     target: Callable[[Tensor], Tensor] | None = None
     accept: Callable[[Tensor], Tensor] | None = None
-    distance: Callable[[Tensor, Tensor], Tensor] | None = None
+    distance: Distance | None = None
     weight: float = 1.0
     ramp: Callable[[float], float] | None = None
 
@@ -47,34 +46,26 @@ class Consistency(Objective):
             for f in fields(self)
         }
 
-    def loss(
-        self,
-        network: nn.Module,
-        average: nn.Module,
-        draw: Draw,
-        task: Task,
-        progress: float,
-        state: nn.Module | None = None,
-    ) -> Loss:
+    def loss(self, now: Moment) -> Loss:
         """See the class; `agreement` is how often student and teacher name the same class."""
-        weight = self.weight * (self.ramp(progress) if self.ramp else 1.0)
-        labelled = draw.labelled()
+        weight = self.weight * (self.ramp(now.progress) if self.ramp else 1.0)
+        labelled, targets, task = now.draw.labelled(), now.draw.targets, now.task
         if self.teacher is None or weight == 0:
-            return Loss({"supervised": task.loss(network(labelled), draw.targets).mean()})
+            return Loss({"supervised": task.loss(now.network(labelled), targets).mean()})
         assert self.target is not None and self.accept is not None and self.distance is not None
-        student = draw.unlabelled(self.distance.view)  # type: ignore[attr-defined]
-        guess = self._guess(network, average, draw, task)
+        student = now.draw.unlabelled(self.distance.view)
+        guess = self._guess(self.teacher, now)
         # Labelled and student views share one pass; the teacher's needs no gradient, so it has
         # one of its own, a third as dear.
-        output = network(concatenate(labelled, student))
-        supervised, output = output[: len(draw.targets)], output[len(draw.targets) :]
+        output = now.network(concatenate(labelled, student))
+        supervised, output = output[: len(targets)], output[len(targets) :]
         if guess is None:
             guess = task.probabilities(output.detach())
         accepted = self.accept(guess)
         distance = self.distance(output, self.target(guess))
         return Loss(
             {
-                "supervised": task.loss(supervised, draw.targets).mean(),
+                "supervised": task.loss(supervised, targets).mean(),
                 "unlabelled": weight * (accepted * distance).mean(),
             },
             {
@@ -84,15 +75,12 @@ class Consistency(Objective):
         )
 
     @torch.no_grad()
-    def _guess(
-        self, network: nn.Module, average: nn.Module, draw: Draw, task: Task
-    ) -> Tensor | None:
+    def _guess(self, teacher: SelfTeacher | AveragedTeacher, now: Moment) -> Tensor | None:
         """(u, k) the teacher's probabilities; None where the student's own pass serves."""
-        assert self.teacher is not None
-        if self.teacher.view == "same":
+        if teacher.view == "same":
             return None
-        teacher = average if isinstance(self.teacher, AveragedTeacher) else network
-        return task.probabilities(teacher(draw.unlabelled(self.teacher.view)))
+        network = now.average if isinstance(teacher, AveragedTeacher) else now.network
+        return now.task.probabilities(network(now.draw.unlabelled(teacher.view)))
 
 
 def _name(choice: object) -> str:

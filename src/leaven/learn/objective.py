@@ -12,7 +12,7 @@ from leaven.data.arrays import Batch
 from leaven.data.modality import Modality, Spec
 from leaven.learn.task import Task
 
-__all__ = ["Draw", "Loss", "Objective", "concatenate"]
+__all__ = ["Draw", "Loss", "Moment", "Objective", "concatenate"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,23 @@ class Draw:
         return draw(self.unlabelled_records, self.spec, self.rng)
 
 
+@dataclass(frozen=True)
+class Moment:
+    """One step of a training, as an objective sees it.
+
+    `network` is what learns; `average` holds its averaged weights and is never given a gradient;
+    `progress` is the share of the training that is done, in [0, 1); `state` is what
+    `Objective.state` gave.
+    """
+
+    network: nn.Module
+    average: nn.Module
+    draw: Draw
+    task: Task
+    progress: float
+    state: nn.Module | None = None
+
+
 class Objective(ABC):
     """A rule of a loss. Stateless, unless `state` gives it a module that the loop keeps."""
 
@@ -69,20 +86,8 @@ class Objective(ABC):
         return None
 
     @abstractmethod
-    def loss(
-        self,
-        network: nn.Module,
-        average: nn.Module,
-        draw: Draw,
-        task: Task,
-        progress: float,
-        state: nn.Module | None,
-    ) -> Loss:
-        """The loss of one step.
-
-        `average` holds the averaged weights and is never given a gradient; `progress` is the
-        share of the training that is done, in [0, 1).
-        """
+    def loss(self, now: Moment) -> Loss:
+        """The loss of one step."""
 
 
 def concatenate(*batches: Batch) -> Batch:

@@ -20,7 +20,7 @@ from leaven.data.modality import Modality
 from leaven.learn.encoder import ENCODERS
 from leaven.learn.method import Method, Problem, Step
 from leaven.learn.network import Network
-from leaven.learn.objective import Draw, Objective
+from leaven.learn.objective import Draw, Moment, Objective
 from leaven.learn.state import TrainState
 
 __all__ = ["LoopMethod", "train"]
@@ -68,8 +68,9 @@ def train(
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * _rate(step, state.total, settings.warm_up)
             draw = _draw(problem, objective, step, rng, fabric)
+            progress = step / state.total
             loss = objective.loss(
-                forward, average, draw, problem.label, step / state.total, state.objective
+                Moment(forward, average, draw, problem.label, progress, state.objective)
             )
             fabric.backward(loss.total)
             nn.utils.clip_grad_norm_(network.parameters(), settings.clip)

@@ -19,8 +19,7 @@ from leaven.data.modality import MODALITIES
 from leaven.learn.contracts.check import Check, require, run_all
 from leaven.learn.method import METHODS, Method, Problem, Step
 from leaven.learn.network import Network
-from leaven.learn.objective import Draw, Loss, Objective
-from leaven.learn.task import Task
+from leaven.learn.objective import Loss, Moment, Objective
 from leaven.learn.train import LoopMethod
 
 __all__ = ["EXCLUDED", "METHOD_CHECKS", "Made", "check_method", "made_problem"]
@@ -157,23 +156,15 @@ class _Watched(Objective):
     def state(self, classes: int, unlabelled: int) -> nn.Module | None:
         return self.inner.state(classes, unlabelled)
 
-    def loss(
-        self,
-        network: nn.Module,
-        average: nn.Module,
-        draw: Draw,
-        task: Task,
-        progress: float,
-        state: nn.Module | None,
-    ) -> Loss:
+    def loss(self, now: Moment) -> Loss:
         require(
-            not any(p.requires_grad or p.grad is not None for p in average.parameters()),
+            not any(p.requires_grad or p.grad is not None for p in now.average.parameters()),
             "the averaged weights take gradients",
         )
-        held = [p.requires_grad_(True) for p in average.parameters()]
-        loss = self.inner.loss(network, average, draw, task, progress, state)
+        held = [p.requires_grad_(True) for p in now.average.parameters()]
+        loss = self.inner.loss(now)
         reached = torch.autograd.grad(loss.total, held, retain_graph=True, allow_unused=True)
-        average.requires_grad_(False)
+        now.average.requires_grad_(False)
         require(all(g is None for g in reached), "a gradient reaches the averaged weights")
         noted = any(figure.requires_grad for figure in loss.figures.values())
         require(not noted, "a figure keeps its graph, and with it the memory of the step")
