@@ -143,7 +143,7 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         calls.append(("report", {"run": run, "out": out}))
         return Path(out or f"{run}/report.html")
 
-    encoder = {"name": "ngram-bag", "modality": "text", "summary": "n-grams", "parameters": 1200}
+    encoder = {"name": "ngram-bag", "modality": "text", "summary": "n-grams"}
     members = {
         "calls": calls,
         "check": check,

@@ -201,7 +201,7 @@ def test_methods_and_encoders(api):
     assert "label-spreading" not in table
     assert json.loads(run("methods", "--json").stdout) == {"methods": fake_api.METHODS}
     assert "ngram-bag" in run("encoders").stdout
-    assert json.loads(run("encoders", "--json").stdout)["encoders"][0]["parameters"] == 1200
+    assert json.loads(run("encoders", "--json").stdout)["encoders"][0]["modality"] == "text"
 
 
 def test_report_prints_the_path_alone(api):

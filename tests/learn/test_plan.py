@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from leaven.core.errors import UnknownNameError
+from leaven.core.errors import SettingError, UnknownNameError
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.learn.plan import plan
@@ -56,6 +56,11 @@ def test_without_unlabelled_records_the_supervised_counterpart_is_left():
         chosen = plan(Recipe(method=asked), texts(40, unlabelled=0), False)
         assert chosen.recipe.method == left
         assert "every record has a label" in chosen.reason
+
+
+def test_a_method_that_trains_nothing_refuses_an_untrained_encoder():
+    with pytest.raises(SettingError, match="need no training.*ngram-components"):
+        plan(Recipe(method="label-spreading", encoder="text-transformer"), texts(40), False)
 
 
 def test_an_unknown_method_is_named():

@@ -219,16 +219,10 @@ def show_table_of_methods(methods: Sequence[Item]) -> None:
 
 def show_encoders(encoders: Sequence[Item]) -> None:
     """Every registered encoder."""
-    table = _table("encoder", "modality", "parameters", "what it is")
+    table = _table("encoder", "modality", "what it is")
     table.columns[0].no_wrap = True
     for encoder in encoders:
-        size = encoder.get("parameters")
-        table.add_row(
-            plain(encoder["name"]),
-            plain(encoder["modality"]),
-            count(size) if isinstance(size, int) else plain(size or "–"),
-            plain(encoder["summary"]),
-        )
+        table.add_row(*(plain(encoder[key]) for key in ("name", "modality", "summary")))
     _console().print(table)
 
 

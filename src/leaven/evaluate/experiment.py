@@ -34,7 +34,7 @@ from leaven.evaluate.stages import (
     plan_pace,
     renew_pace,
 )
-from leaven.learn.extractor import find_extractor
+from leaven.learn.extractor import Extractor
 from leaven.learn.front import Front
 from leaven.learn.method import METHODS, Problem
 from leaven.learn.network import Network
@@ -94,15 +94,16 @@ class Experiment:
 
 
 def experiment(
-    dataset: Dataset, recipe: Recipe, folder: RunFolder
+    dataset: Dataset, recipe: Recipe, extractor: Extractor | None, folder: RunFolder
 ) -> Generator[Progress, None, Experiment]:
     """Decode, check, split, fit both arms, calibrate and compare; yields progress.
+
+    `extractor` is the frozen one that the recipe names, if it names one.
 
     Everything slow is kept in the folder as it is finished, so that the same call goes on where
     a killed one stopped.
     """
     yield Progress("reading the records")
-    extractor = find_extractor(recipe.encoder, dataset.modality)
     front = Front.describe(dataset, extractor)
     dataset, arrays = _decode(dataset, front, folder)
     parts = split(dataset, seed=recipe.seed)

@@ -24,7 +24,7 @@ from leaven.evaluate.run import Run
 from leaven.evaluate.story import shown_records, tell
 from leaven.evaluate.tables import predictions_table
 from leaven.learn.extractor import find_extractor
-from leaven.learn.method import METHODS
+from leaven.learn.plan import plan
 
 __all__ = ["make_run"]
 
@@ -41,13 +41,12 @@ def make_run(
 
     Raises RunError when another process is making it.
     """
-    find_extractor(recipe.encoder, dataset.modality)  # a wrong name leaves no folder behind
-    if recipe.method != "auto":
-        METHODS[recipe.method]
+    extractor = find_extractor(recipe.encoder, dataset.modality)
+    plan(recipe, dataset, extractor is not None)  # a wrong choice leaves no folder behind
     name = _name(dataset, recipe)
     with RunFolder(out / name, fresh) as folder:
         if not (folder.path / "run.json").exists():
-            doing = experiment(dataset, recipe, folder)
+            doing = experiment(dataset, recipe, extractor, folder)
             while True:
                 try:
                     listen(next(doing))

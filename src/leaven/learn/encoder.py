@@ -28,6 +28,8 @@ class Encoder(nn.Module, ABC):
     name: ClassVar[str]
     modality: ClassVar[str]
     summary: ClassVar[str]
+    #: Whether its features mean something before any training; the classic methods need that.
+    ready: ClassVar[bool] = False
     #: Whether the loop may run it under bf16 (pays for convolutions and attention only).
     mixed: ClassVar[bool] = False
     #: Factor on the learning rate of its parameters.

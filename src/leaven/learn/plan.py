@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from leaven.core.errors import SettingError
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
+from leaven.learn.encoder import ENCODERS
 from leaven.learn.method import METHODS
 
 __all__ = ["Plan", "plan"]
@@ -49,7 +51,8 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
 
     `extracted` says that the encoder named is a frozen extractor, whose features are records of
     the modality `embedding`; `plain` that the budget is too small for a network. Raises
-    UnknownNameError for a method that does not exist.
+    UnknownNameError for a method that does not exist, SettingError for an untrained encoder with
+    a method that trains none.
     """
     views = "embedding" if extracted else dataset.modality
     method, reason, steps = recipe.method, f"{recipe.method} was asked for", 0
@@ -64,5 +67,12 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
     encoder = recipe.encoder
     if not encoder or extracted:
         encoder = METHODS[method].default_encoder(MODALITIES[views])
+    if not METHODS[method].stepped and not ENCODERS[encoder].ready:
+        ready = [n for n, kind in ENCODERS.items() if kind.ready and kind.modality == views]
+        raise SettingError(
+            "encoder",
+            f"one whose features need no training, for {method} trains none: {', '.join(ready)}",
+            encoder,
+        )
     filled = {"method": method, "encoder": encoder, "modality": dataset.modality}
     return Plan(recipe.model_copy(update=filled), reason, steps)

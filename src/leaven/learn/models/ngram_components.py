@@ -21,6 +21,7 @@ class NgramComponents(Encoder):
     name = "ngram-components"
     modality = "text"
     summary = "256 latent components of tf-idf over words and pairs, frozen"
+    ready = True
 
     def __init__(self, rows: int = 30_000, width: int = 256) -> None:
         super().__init__(rows=rows, width=width)

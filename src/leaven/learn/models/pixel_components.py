@@ -26,6 +26,7 @@ class PixelComponents(Encoder):
     name = "pixel-components"
     modality = "image"
     summary = "64 principal components of the shrunken image, frozen"
+    ready = True
     centre: Tensor
     components: Tensor
 

@@ -21,6 +21,7 @@ class Standardised(Encoder):
     name = "standardised"
     modality = "embedding"
     summary = "centred embeddings of unit length, frozen"
+    ready = True
     centre: Tensor
 
     def __init__(self, width: int) -> None:
