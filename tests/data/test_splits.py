@@ -49,8 +49,13 @@ def check_rules(dataset: Dataset, s: Split) -> None:
     assert len(folded) == len(np.unique(folded))
     assert np.isin(folded, s.train).all()
     assert len(s.folds) != 1
-    judged = set(dataset.content[np.concatenate([s.holdout, s.calibration, folded]).astype(int)])
+    judged = set(dataset.content[np.concatenate([s.holdout, s.calibration])])
     assert not judged & set(dataset.content[np.concatenate([s.unlabelled, s.proxy])])
+    assert len(s.barred) == len(s.folds)
+    for fold, barred in zip(s.folds, s.barred, strict=True):
+        assert np.isin(barred, s.unlabelled).all()
+        left = np.setdiff1d(s.unlabelled, barred)
+        assert not set(dataset.content[fold]) & set(dataset.content[left])
     for pieces in ([s.train, s.calibration, s.holdout], [*s.folds], [s.unlabelled, s.proxy]):
         owners = [set(dataset.content[piece]) for piece in pieces]
         assert sum(map(len, owners)) == len(set().union(*owners)), "equal records stay together"
@@ -150,6 +155,21 @@ def test_groups_are_whole_at_size() -> None:
     judges = set(group[s.holdout]) | set(group[s.calibration])
     assert not judges & (set(group[s.train]) | set(group[s.unlabelled]) | set(group[s.proxy]))
     assert not set(group[s.holdout]) & set(group[s.calibration])
+
+
+def test_a_fold_bars_the_unlabelled_of_its_groups_and_no_others() -> None:
+    rng = np.random.default_rng(1)
+    group = rng.integers(0, 40, 800)
+    labels = ["ab"[i % 2] if i < 120 else None for i in range(800)]
+    dataset = make(rng.integers(0, 10**9, 800).tolist(), labels, groups=group.tolist())
+    s = split(dataset)
+    check_rules(dataset, s)
+    assert len(s.unlabelled) + len(s.proxy) == 680, "the final fit may learn from all"
+    for fold, barred in zip(s.folds, s.barred, strict=True):
+        left = np.setdiff1d(s.unlabelled, barred)
+        assert not set(group[fold]) & set(group[left])
+        assert set(group[barred]) <= set(group[fold])
+        assert len(left) > 300
 
 
 def test_the_latest_judge() -> None:

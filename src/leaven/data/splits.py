@@ -37,8 +37,10 @@ class Split:
         `train` and the other two are empty.
     folds : disjoint parts of `train`, each to be predicted by a model that did not see it. Empty
         under `holdout`, or where nothing can be folded.
-    unlabelled : unlabelled records that may be trained on: none equals a record that judges or
-        calibrates, nor, where records have groups, belongs to one of their groups.
+    unlabelled : unlabelled records that may be trained on: none equals a record of the holdout or
+        the calibration part, nor, where records have groups, belongs to one of their groups.
+    barred : for each fold the ones of `unlabelled` that in the same way repeat its records, and
+        may not be trained on by the model that it judges.
     proxy : unlabelled records set aside to watch training by; never trained on.
     """
 
@@ -50,6 +52,7 @@ class Split:
     folds: tuple[Index, ...]
     unlabelled: Index
     proxy: Index
+    barred: tuple[Index, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,9 @@ def split(
     how = {
         "stratified": "Each part has the classes in their shares.",
         "grouped": "Groups are whole: no group is in two parts.",
-        "time": "The latest records judge.",
+        "time": "Each fold is a stretch of time." if folds else "The latest records judge.",
     }[strategy]
-    seen = np.concatenate([calibration, judges, *folds])
+    seen = np.concatenate([calibration, judges])
     unlabelled, proxy = _unlabelled(dataset, numbers, seen, seed)
     reason = (why + how).strip()
     return Split(
@@ -114,6 +117,7 @@ def split(
         tuple(np.sort(fold) for fold in folds),
         unlabelled,
         proxy,
+        tuple(unlabelled[np.isin(numbers[unlabelled], numbers[fold])] for fold in folds),
     )
 
 

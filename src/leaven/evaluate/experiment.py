@@ -44,6 +44,7 @@ from leaven.learn.predictor import Predictor
 __all__ = ["Experiment", "experiment"]
 
 Floats = npt.NDArray[np.float64]
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass
@@ -175,6 +176,7 @@ class _Work:
             encoder=recipe.encoder,
             seed=recipe.seed,
             training=recipe.training,
+            common=np.setdiff1d(parts.unlabelled, np.concatenate([_NONE, *parts.barred])),
         )
         folds = [_on_fold(parts, i, arm) for i in range(len(parts.folds)) for arm in found.arms]
         finals = [_on_all(parts, arm) for arm in found.arms]
@@ -272,7 +274,7 @@ def _on_fold(parts: Split, number: int, arm: str) -> Stage:
         title=f"fold {number + 1} of {len(parts.folds)}, {arm}",
         method=arm,
         train=np.setdiff1d(parts.train, held),
-        unlabelled=parts.unlabelled,
+        unlabelled=np.setdiff1d(parts.unlabelled, parts.barred[number]),
         judged=held,
         final=False,
     )
@@ -300,7 +302,7 @@ def _judge(found: Experiment, logits: dict[str, Floats], proxy: dict[str, list[F
     """Calibrate each arm off the records it is judged on, and compare them there."""
     parts, targets = found.split, found.dataset.targets
     folds = parts.folds[: found.folds]
-    found.rows = np.concatenate([parts.holdout, *folds]).astype(np.int64)
+    found.rows = np.concatenate([parts.holdout, *folds])
     fold = np.repeat(np.arange(len(folds)), [len(held) for held in folds])
     for arm in found.arms:
         of_rows = logits[arm][found.rows]

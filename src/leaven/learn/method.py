@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Method", "Problem", "Step"]
 
 
-_ENOUGH = 1000  # unlabelled records that statistics can be learnt from without the labelled
+_ENOUGH = 1000  # records that statistics can be learnt from without the labelled ones
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,8 @@ class Problem:
 
     `targets` is (n,) with -1 everywhere but at `train`; `unlabelled` are the positions whose
     records may be looked at without a label. `steps` is for methods that train by steps;
-    `prepared` keeps the encoder's statistics for the next fit of the same records.
+    `common` are the unlabelled records that no fit of the same experiment is barred from, and
+    `prepared` keeps the encoder's statistics for the next fit that learns them from the same.
     """
 
     arrays: Arrays
@@ -53,6 +54,7 @@ class Problem:
     seed: int = 0
     steps: int = 1000
     training: Training = field(default_factory=Training)
+    common: Index = field(default_factory=lambda: np.zeros(0, np.int64))
     prepared: dict[bytes, Encoder] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -68,10 +70,10 @@ class Problem:
     def build_encoder(self) -> Encoder:
         """A new encoder, its statistics learnt from records that the method may look at.
 
-        Those are the unlabelled ones where they are many, so that the fits on all folds share
-        one preparation, and else the labelled ones too.
+        Those in `common` where they are many, so that the fits on all folds share one
+        preparation; else all that this fit is trained on.
         """
-        known = self.unlabelled
+        known = self.common
         if len(known) < _ENOUGH:
             known = np.sort(np.concatenate([self.train, self.unlabelled]))
         key = hashlib.sha256(f"{self.encoder} {self.seed} ".encode() + known.tobytes()).digest()
