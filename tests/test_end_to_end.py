@@ -310,6 +310,40 @@ def test_a_table_makes_a_run_by_each_kind_of_method(wine: Path, home: Path, tmp_
     ]
 
 
+def test_predictions_of_labelled_records_are_measured(wine: Path, home: Path, tmp_path: Path):
+    fitted = command(
+        "fit",
+        wine,
+        "--label",
+        "cultivar",
+        "--method",
+        "label-spreading",
+        "--budget",
+        "5steps",
+        "--out",
+        home,
+    )
+    folder, truth = fitted["run"]["folder"], pd.read_csv(wine)["cultivar"]
+    for words, model in (((), "predictor"), (("--compared",), "compared")):
+        told = command(
+            "predict", folder, wine, "--label", "cultivar", "--out", tmp_path / "p.csv", *words
+        )
+        known = truth.notna().to_numpy()
+        probabilities = getattr(Run.load(folder), model).predict(Run.load(folder).dataset(wine))[1]
+        said = np.array(Run.load(folder).classes)[probabilities.argmax(1)]
+        right = (said[known] == truth[known].astype(str)).mean()
+        assert told["metrics"]["accuracy"]["n"] == known.sum()
+        assert told["metrics"]["accuracy"]["value"] == pytest.approx(right)
+        assert told["quarantined"] == 0
+    odd = pd.read_csv(wine).assign(cultivar="merlot")
+    odd.to_csv(tmp_path / "odd.csv", index=False)
+    told = command(
+        "predict", folder, tmp_path / "odd.csv", "--label", "cultivar", "--out", tmp_path / "p.csv"
+    )
+    assert told["metrics"] == {}
+    assert any("label" in finding["name"] for finding in told["findings"])
+
+
 def test_the_report_is_written_again(spread: Run, tmp_path: Path):
     told = command("report", spread.folder, "--out", tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == (spread.folder / "report.html").read_text()

@@ -124,19 +124,21 @@ def predict(
     *,
     out: str | Path | None = None,
     label: str | None = None,
+    compared: bool = False,
     progress: Listener | None = None,
 ) -> Predictions:
     """Score new records; `.table` has `id`, `prediction`, `confidence` and a `p_<class>` a class.
 
     Written to `out` as CSV, Parquet or JSON Lines by its ending. Records that cannot be read are
     listed in `<out>.quarantine.parquet`, and have no row in the table. Where `label` names the
-    column of the true labels, `.metrics` says how right the predictions are.
+    column of the true labels, `.metrics` says how right the predictions are. With `compared` the
+    model is asked that the run did not keep.
     """
     from leaven.evaluate.scored import score
 
     (progress or (lambda _: None))(Progress("scoring the records"))
     opened = run if isinstance(run, Run) else Run.load(run)
-    return score(opened, data, label, None if out is None else Path(out))
+    return score(opened, data, label, compared, None if out is None else Path(out))
 
 
 def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:

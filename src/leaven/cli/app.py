@@ -307,6 +307,9 @@ def predict(
         str | None,
         typer.Option(metavar="COLUMN", help="The true labels, to say how right it is."),
     ] = None,
+    compared: Annotated[
+        bool, typer.Option("--compared", help="Ask the model that the run did not keep.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict each record's class, with calibrated probabilities."""
@@ -316,7 +319,7 @@ def predict(
     with progress_line(quiet=as_json) as listener:
         from leaven import api
 
-        scored = api.predict(run, data, out=out, label=label, progress=listener)
+        scored = api.predict(run, data, out=out, label=label, compared=compared, progress=listener)
         table = scored.table
         confidences = table["confidence"].to_numpy()
         counts = table["prediction"].value_counts().to_pylist()

@@ -36,12 +36,15 @@ class Predictions:
     metrics: dict[str, Estimate]
 
 
-def score(run: Run, records: Any, label: str | None, out: Path | None) -> Predictions:
+def score(
+    run: Run, records: Any, label: str | None, compared: bool, out: Path | None
+) -> Predictions:
     """Predict, measure where there are labels, and write to `out` by its ending."""
     if out is not None:
         write_table(None, out)
     given = run.dataset(records, label)
-    dataset, probabilities = run.predictor.predict(given)
+    predictor = run.compared if compared else run.predictor
+    dataset, probabilities = predictor.predict(given)
     table = predictions_table(dataset.ids, probabilities, run.classes)
     if out is not None:
         write_table(table, out)
