@@ -6,7 +6,6 @@ import ast
 import os
 import subprocess
 import sys
-import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,19 +48,11 @@ def test_the_package_loads_only_the_standard_library():
     assert ours - sys.stdlib_module_names == {"leaven"}
 
 
-def test_the_import_takes_at_most_a_fifth_of_a_second():
-    lines = python("-X", "importtime", "-c", "import leaven").stderr.splitlines()
-    microseconds = next(int(line.split("|")[1]) for line in lines if line.endswith("| leaven"))
-    assert microseconds <= 200_000
-
-
-def test_help_answers_within_three_tenths_of_a_second():
-    def seconds() -> float:
-        start = time.perf_counter()
-        python("-m", "leaven", "--help")
-        return time.perf_counter() - start
-
-    assert min(seconds() for _ in range(5)) <= 0.3
+def test_the_help_loads_nothing_heavy():
+    """What makes it quick; how quick it is, `benchmarks/startup.py` measures."""
+    told = python("-X", "importtime", "-m", "leaven", "--help").stderr
+    loaded = {line.split("|")[-1].strip().partition(".")[0] for line in told.splitlines()}
+    assert not loaded & {"numpy", "pyarrow", "scipy", "sklearn", "torch", "pydantic", "jinja2"}
 
 
 def test_all_is_what_can_be_imported():
