@@ -344,6 +344,13 @@ def test_predictions_of_labelled_records_are_measured(wine: Path, home: Path, tm
     assert any("label" in finding["name"] for finding in told["findings"])
 
 
+def test_calibration_is_told_before_and_after(spread: Run):
+    told = spread.story["calibration"]
+    for side in ("before", "after"):
+        assert set(told[side]) == {"ece", "adaptive_ece", "brier"}
+        assert all(0 <= error <= 2 for error in told[side].values())
+
+
 def test_the_report_is_written_again(spread: Run, tmp_path: Path):
     told = command("report", spread.folder, "--out", tmp_path / "again.html")
     assert (tmp_path / "again.html").read_text() == (spread.folder / "report.html").read_text()

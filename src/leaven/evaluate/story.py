@@ -19,7 +19,7 @@ import numpy.typing as npt
 from leaven.core.wording import count
 from leaven.data.dataset import Dataset, Finding, Index
 from leaven.data.modality import MODALITIES
-from leaven.evaluate.calibration import brier, ece, reliability
+from leaven.evaluate.calibration import adaptive_ece, brier, ece, reliability
 from leaven.evaluate.experiment import Experiment
 from leaven.evaluate.intervals import Estimate, wilson
 from leaven.evaluate.metrics import confusion, measure, per_class
@@ -130,9 +130,18 @@ def _calibration(found: Experiment, kept: str) -> dict[str, Any]:
     raw, calibrated, y = found.uncalibrated[kept], found.probabilities[kept], found.targets
     return {
         "temperature": found.predictors[kept].temperature,
-        "before": {"ece": ece(raw, y), "brier": brier(raw, y)},
-        "after": {"ece": ece(calibrated, y), "brier": brier(calibrated, y)},
+        "before": _errors(raw, y),
+        "after": _errors(calibrated, y),
         "bins": reliability(calibrated, y),
+    }
+
+
+def _errors(probabilities: Floats, targets: npt.NDArray[np.int64]) -> dict[str, float]:
+    """What calibration is to lower."""
+    return {
+        "ece": ece(probabilities, targets),
+        "adaptive_ece": adaptive_ece(probabilities, targets),
+        "brier": brier(probabilities, targets),
     }
 
 
