@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leaven.api import Run, check, compare, fit, methods, predict
+    from leaven.api import Run, check, choices, compare, fit, methods, predict
     from leaven.core.budget import Budget
     from leaven.core.recipe import Recipe
     from leaven.data.dataset import Dataset
@@ -28,6 +28,7 @@ __all__ = [
     "Run",
     "__version__",
     "check",
+    "choices",
     "compare",
     "fit",
     "methods",
@@ -40,6 +41,7 @@ _HOMES = {
     "Recipe": "leaven.core.recipe",
     "Run": "leaven.api",
     "check": "leaven.api",
+    "choices": "leaven.api",
     "compare": "leaven.api",
     "fit": "leaven.api",
     "methods": "leaven.api",

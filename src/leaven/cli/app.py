@@ -13,6 +13,21 @@ import typer
 from typer.core import TyperGroup
 
 from leaven import __version__
+from leaven.cli.options import (
+    RESULT,
+    TRAINING,
+    Audit,
+    Data,
+    Group,
+    Id,
+    Json,
+    Label,
+    Labels,
+    Modality,
+    RunFolder,
+    Time,
+    settings_of,
+)
 from leaven.core.errors import LeavenError
 
 __all__ = ["EXIT_BAD_INPUT", "EXIT_INTERRUPTED", "EXIT_NOT_MET", "app", "main"]
@@ -78,62 +93,6 @@ class Requirement(StrEnum):
     better = "better"
 
 
-_READING, _TRAINING, _RESULT = "Reading the data", "Training", "Result"
-
-Data = Annotated[
-    str, typer.Argument(metavar="DATA", help="A table, a folder of files, or a URL of a table.")
-]
-RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder.")]
-Label = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Holds the labels, empty where there is none. Found where its name is a usual one.",
-        rich_help_panel=_READING,
-    ),
-]
-Modality = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="What a record is: image, text, tabular or embedding. Found if not given.",
-        rich_help_panel=_READING,
-    ),
-]
-Id = Annotated[
-    str | None,
-    typer.Option(metavar="COLUMN", help="Names the records.", rich_help_panel=_READING),
-]
-Group = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Records equal in it (one patient, one author) are never torn apart.",
-        rich_help_panel=_READING,
-    ),
-]
-Time = Annotated[
-    str | None,
-    typer.Option(
-        metavar="COLUMN",
-        help="Orders the records in time: the latest judge.",
-        rich_help_panel=_READING,
-    ),
-]
-Labels = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE",
-        help="A table of labels for a flat folder of files.",
-        rich_help_panel=_READING,
-    ),
-]
-Json = Annotated[
-    bool,
-    typer.Option("--json", metavar="", help="One JSON object on stdout.", rich_help_panel=_RESULT),
-]
-
-
 @app.callback(invoke_without_command=True)
 def leaven(
     context: typer.Context,
@@ -157,6 +116,7 @@ def check(
     id: Id = None,
     group: Group = None,
     time: Time = None,
+    audit: Audit = None,
     labels: Labels = None,
     strict: Annotated[
         bool,
@@ -164,7 +124,7 @@ def check(
             "--strict",
             metavar="",
             help="Exit with 1 where there is a warning or an error.",
-            rich_help_panel=_RESULT,
+            rich_help_panel=RESULT,
         ),
     ] = False,
     as_json: Json = False,
@@ -183,6 +143,7 @@ def check(
             id=id,
             group=group,
             time=time,
+            audit=audit,
             labels=labels,
             progress=listener,
         )
@@ -201,7 +162,7 @@ def fit(
         typer.Option(
             metavar="NAME",
             help="One that `leaven methods` lists; chosen by modality if not given.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     encoder: Annotated[
@@ -209,7 +170,7 @@ def fit(
         typer.Option(
             metavar="NAME",
             help="One that `leaven encoders` lists, or a Hugging Face model by name or folder.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     budget: Annotated[
@@ -217,7 +178,7 @@ def fit(
         typer.Option(
             metavar="BUDGET",
             help="For all of it: 5m (if not given), 300s, 1h. Or 400steps for each final fit.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     seed: Annotated[
@@ -225,28 +186,40 @@ def fit(
         typer.Option(
             metavar="NUMBER",
             help="Of all random choices; 0 if not given.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     out: Annotated[
         str,
-        typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=_RESULT),
+        typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=RESULT),
     ] = "runs",
     id: Id = None,
     group: Group = None,
     time: Time = None,
+    audit: Audit = None,
     labels: Labels = None,
     recipe: Annotated[
         str | None,
         typer.Option(
             metavar="FILE.toml",
             help="Settings to follow, such as the recipe.toml of another run.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    changed: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a setting of the method, as accept=AtLeast(0.8), or of the training, as "
+            "training.labelled_draw=balanced. `leaven methods --choices` lists the choices. "
+            "May be given several times.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
     require: Annotated[
         Requirement | None,
-        typer.Option(help="Exit with 1 unless the verdict is this.", rich_help_panel=_RESULT),
+        typer.Option(help="Exit with 1 unless the verdict is this.", rich_help_panel=RESULT),
     ] = None,
     fresh: Annotated[
         bool,
@@ -254,7 +227,7 @@ def fit(
             "--fresh",
             metavar="",
             help="Begin anew where the same command would continue or reopen a run.",
-            rich_help_panel=_TRAINING,
+            rich_help_panel=TRAINING,
         ),
     ] = False,
     as_json: Json = False,
@@ -273,6 +246,7 @@ def fit(
             id=id,
             group=group,
             time=time,
+            audit=audit,
             labels=labels,
             method=method,
             encoder=encoder,
@@ -280,14 +254,14 @@ def fit(
             seed=seed,
             out=out,
             recipe=recipe,
+            settings=settings_of(changed or []),
             fresh=fresh,
             progress=listener,
         )
     story = run.story
     if as_json:
-        _print_json(
-            {key: story[key] for key in ("run", "dataset", "metrics", "baseline", "verdict")}
-        )
+        told = ("run", "dataset", "metrics", "baseline", "verdict", "audit")
+        _print_json({key: story[key] for key in told if key in story})
     else:
         show_fit(story, run.folder / "report.html")
     outcome = story["verdict"]["outcome"]
@@ -363,18 +337,26 @@ def methods(
             "--table", metavar="", help="The methods that are rows of choices, as one table."
         ),
     ] = False,
+    choices: Annotated[
+        bool,
+        typer.Option(
+            "--choices", metavar="", help="The choices that rows are composed of, for --set."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """List the methods, with their papers."""
     from leaven.cli.progress import progress_line
-    from leaven.cli.show import show_methods, show_table_of_methods
+    from leaven.cli.show import show_choices, show_methods, show_table_of_methods
 
     with progress_line(quiet=True):
         from leaven import api
 
-        known = api.methods()
+        known = api.choices() if choices else api.methods()
     if as_json:
-        _print_json({"methods": known})
+        _print_json({"choices" if choices else "methods": known})
+    elif choices:
+        show_choices(known)
     elif table:
         show_table_of_methods(known)
     else:

@@ -20,6 +20,7 @@ from leaven.core.wording import THIN, count, duration, many, percent, points, re
 __all__ = [
     "as_json",
     "show_check",
+    "show_choices",
     "show_comparison",
     "show_encoders",
     "show_failure",
@@ -140,10 +141,31 @@ def show_fit(story: Item, report: Path) -> None:
         console.print(table)
         _say(console, f"95{THIN}% intervals in brackets; more figures in the report.", "dim")
         console.print()
+    if audit := story.get("audit"):
+        _say(console, _audited(audit))
+        console.print()
     _list(console, story.get("next") or ())
     _say(console, f"Took    {duration(run.get('seconds'))}")
     _say(console, f"Run     {plain(run['folder'])}", whole=True)
     _say(console, f"Report  {plain(report)}", whole=True)
+
+
+def _audited(audit: Item) -> str:
+    """How right the model is on unlabelled records whose true labels were kept aside."""
+    if not audit["records"]:
+        return "Audit: the column holds no label of an unlabelled record."
+    sure, every = audit.get("precision"), audit["accuracy"]
+    said = f"Audit: no prediction has a confidence of {percent(audit['threshold'], 0)}"
+    if sure:
+        said = (
+            f"Audit: precision of confident pseudo-labels {interval(sure)} on "
+            f"{many(sure['n'], 'audited record', 'audited records')}"
+        )
+    said += f"; accuracy {interval(every)} on all {count(every['n'])}."
+    if audit["unknown"]:
+        bear = many(audit["unknown"], "of them bears", "of them bear")
+        said += f" {bear} a label that is no class of the model, which counts as wrong."
+    return said
 
 
 def show_predictions(summary: Item) -> None:
@@ -209,11 +231,33 @@ def show_methods(methods: Sequence[Item]) -> None:
 def show_table_of_methods(methods: Sequence[Item]) -> None:
     """The methods that are rows of choices, as the table that they are."""
     rows = {method["name"]: method["row"] for method in methods if method.get("row")}
-    choices = list(dict.fromkeys(choice for row in rows.values() for choice in row))
-    table = _table("method", *map(plain, choices))
-    table.columns[0].no_wrap = True
-    for name, row in rows.items():
-        table.add_row(plain(name), *(plain(row.get(choice, "–")) for choice in choices))
+    parts = list(dict.fromkeys(part for row in rows.values() for part in row))
+    lines = [[name, *(row.get(part, "–") for part in parts)] for name, row in rows.items()]
+    heads, console = ["method", *parts], _console()
+    needed = sum(2 + max(map(len, column)) for column in zip(heads, *lines, strict=True))
+    if console.is_terminal and needed > console.width:  # a line or two each
+        for name, *choices in lines:
+            told = zip(parts, choices, strict=True)
+            said = "  ·  ".join(f"{part} {plain(one)}" for part, one in told if one != "–")
+            _say(console, plain(name), "bold")
+            _say(console, "  " + said)
+        return
+    console.width = max(console.width, needed)
+    table = _table(*map(plain, heads))
+    for line in lines:
+        table.add_row(*map(plain, line))
+    console.print(table)
+
+
+def show_choices(choices: Sequence[Item]) -> None:
+    """What each part of a row may be, with the settings as they are if not given."""
+    table = _table("part", "choice", "what it is")
+    table.columns[0].no_wrap = table.columns[1].no_wrap = True
+    before = ""
+    for choice in choices:
+        part = choice["part"] if choice["part"] != before else ""
+        table.add_row(plain(part), plain(choice["written"]), plain(choice["summary"]))
+        before = choice["part"]
     _console().print(table)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from leaven.core.budget import Budget
 from leaven.core.errors import LeavenError, SettingError, UnknownNameError
 
-__all__ = ["Recipe", "Training"]
+__all__ = ["Recipe", "Setting", "Training"]
+
+
+#: What a recipe may say of one field of an objective.
+Setting = bool | int | float | str | list[str]
 
 
 class _Strict(BaseModel):
@@ -25,6 +30,10 @@ class Training(_Strict):
     `rate` is AdamW's peak learning rate, reached after `warm_up` (a share of the steps) and
     lowered along a cosine to zero; `average` is the decay of the averaged weights; `clip` the
     largest gradient norm; `most_steps` ends a fit early when the budget would buy more.
+
+    `labelled_draw` is `even` (every labelled record equally often) or `balanced` (every class);
+    `unlabelled_draw` is `even` or `near` (records near labelled ones more often);
+    `most_unlabelled` caps the unlabelled records at a random part of them, 0 for no cap.
     """
 
     labelled_batch: int = Field(32, ge=1, le=65536)
@@ -36,17 +45,23 @@ class Training(_Strict):
     clip: float = Field(1.0, gt=0)
     precision: str = Field("auto", pattern="^(auto|32-true|bf16-mixed)$")
     most_steps: int = Field(20_000, ge=1)
+    labelled_draw: str = Field("even", pattern="^(even|balanced)$")
+    unlabelled_draw: str = Field("even", pattern="^(even|near)$")
+    most_unlabelled: int = Field(0, ge=0)
 
 
 class Recipe(_Strict):
     """Method, encoder, seed, budget and training settings of one run.
+
+    `objective` replaces settings of the method's objective by name, choices written as
+    `leaven methods --table` prints them: `{"accept": ["AtLeast(0.8)", "LowEntropy(0.5)"]}`.
 
     >>> Recipe.from_toml(Recipe(method="fixmatch").to_toml()) == Recipe(method="fixmatch")
     True
     >>> Recipe.from_toml('methd = "fixmatch"')
     Traceback (most recent call last):
     leaven.core.errors.UnknownNameError: 'recipe key' must be one of: budget, encoder, \
-method, modality, seed, task, training. Got 'methd'. Did you mean 'method'?
+method, modality, objective, seed, task, training. Got 'methd'. Did you mean 'method'?
     """
 
     task: str = "classification"
@@ -56,6 +71,7 @@ method, modality, seed, task, training. Got 'methd'. Did you mean 'method'?
     seed: int = Field(0, ge=0, lt=2**31)
     budget: str = "5m"
     training: Training = Training()
+    objective: dict[str, Setting] = Field(default_factory=dict)
 
     @field_validator("budget")
     @classmethod
@@ -99,13 +115,20 @@ method, modality, seed, task, training. Got 'methd'. Did you mean 'method'?
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""
         values = self.model_dump()
-        training = values.pop("training")
+        tables = {"training": values.pop("training"), "objective": values.pop("objective")}
         lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
-        lines += ["", "[training]"] + [f"{key} = {_toml(value)}" for key, value in training.items()]
+        for name, table in tables.items():
+            if table:
+                lines += ["", f"[{name}]"]
+                lines += [f"{key} = {_toml(value)}" for key, value in table.items()]
         return "\n".join(lines) + "\n"
 
 
-def _toml(value: str | int | float) -> str:
+def _toml(value: Setting) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
     if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return json.dumps(value, ensure_ascii=False)  # TOML's basic strings escape as JSON's do
+    if isinstance(value, list):
+        return "[" + ", ".join(_toml(one) for one in value) + "]"
     return repr(value)

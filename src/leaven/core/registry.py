@@ -88,10 +88,14 @@ class Registry(Generic[T]):
     def _fill(self) -> None:
         if self._filled:
             return
-        self._filled = True
-        for package in self._packages:
-            module = importlib.import_module(package)
-            for info in pkgutil.iter_modules(module.__path__, f"{package}."):
-                importlib.import_module(info.name)
-        for point in entry_points(group=self._group):
-            point.load()
+        self._filled = True  # before the imports: a module may look up what is registered so far
+        try:
+            for package in self._packages:
+                module = importlib.import_module(package)
+                for info in pkgutil.iter_modules(module.__path__, f"{package}."):
+                    importlib.import_module(info.name)
+            for point in entry_points(group=self._group):
+                point.load()
+        except BaseException:
+            self._filled = False  # or the next look would miss names without saying why
+            raise

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
-import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from leaven.learn.choices import AveragedTeacher, Distance, SelfTeacher
-from leaven.learn.objective import Loss, Moment, Objective, concatenate
+from leaven.core.errors import SettingError
+from leaven.learn.choices.choice import (
+    Accept,
+    Align,
+    Distance,
+    Fairness,
+    Ramp,
+    Seen,
+    Target,
+    Teacher,
+)
+from leaven.learn.choices.compose import in_words
+from leaven.learn.method import Problem
+from leaven.learn.network import Network
+from leaven.learn.objective import Loss, Moment, Objective, PseudoLabels, concatenate
 
 __all__ = ["Consistency"]
 
@@ -20,18 +33,34 @@ class Consistency(Objective):
 
         loss = mean_l CE(f(weak(x_l)), y_l)
              + weight · ramp(t) · mean_u accept(q_u) · distance(f(view(x_u)), target(q_u))
+             + fairness
 
-    where q_u are the teacher's probabilities. The mean over unlabelled records counts the
-    rejected ones, as in FixMatch (Sohn et al. 2020, eq. 4). Without a teacher only the first
-    term is left: the supervised baseline is the same code on the same batches.
+    where q_u are the teacher's aligned probabilities. The mean over unlabelled records counts the
+    rejected ones, as in FixMatch (Sohn et al. 2020, eq. 4). Of several choices to align, each
+    takes what the one before gave; of several to accept, the weights are multiplied. Without a
+    teacher only the first term is left: the supervised baseline is the same code on the same
+    batches.
     """
 
-    teacher: SelfTeacher | AveragedTeacher | None = None
-    target: Callable[[Tensor], Tensor] | None = None
-    accept: Callable[[Tensor], Tensor] | None = None
+    teacher: Teacher | None = None
+    align: Align | tuple[Align, ...] = ()
+    target: Target | None = None
+    accept: Accept | tuple[Accept, ...] = ()
     distance: Distance | None = None
     weight: float = 1.0
-    ramp: Callable[[float], float] | None = None
+    ramp: Ramp | None = None
+    fairness: Fairness | None = None
+
+    def __post_init__(self) -> None:
+        if self.teacher is not None and not self.teacher.repeats:
+            for rule in _several(self.accept):
+                if rule.asks_spread:
+                    raise SettingError(
+                        "objective.teacher",
+                        f"one that answers several times, for {type(rule).__name__} asks how far "
+                        "its answers are apart: RepeatedTeacher, CommitteeTeacher, SnapshotTeacher",
+                        in_words(self.teacher),
+                    )
 
     @property
     def unlabelled(self) -> bool:  # type: ignore[override]
@@ -41,51 +70,83 @@ class Consistency(Objective):
     @property
     def row(self) -> dict[str, str] | None:
         """The choices in words, for tables."""
-        return {
-            f.name: "–" if (value := getattr(self, f.name)) is None else _name(value)
-            for f in fields(self)
+        return {f.name: in_words(getattr(self, f.name)) for f in fields(self)}
+
+    def state(self, problem: Problem, network: Network) -> nn.Module | None:
+        """The states of the choices that have one, by part and place."""
+        parts = {
+            _place(part, number): state
+            for part in ("teacher", "align", "accept", "fairness")
+            for number, choice in enumerate(_several(getattr(self, part)))
+            if (state := choice.state(problem, network)) is not None
         }
+        return nn.ModuleDict(parts) if parts else None
 
     def loss(self, now: Moment) -> Loss:
-        """See the class; `agreement` is how often student and teacher name the same class."""
+        """See the class."""
         weight = self.weight * (self.ramp(now.progress) if self.ramp else 1.0)
         labelled, targets, task = now.draw.labelled(), now.draw.targets, now.task
         if self.teacher is None or weight == 0:
             return Loss({"supervised": task.loss(now.network(labelled), targets).mean()})
-        assert self.target is not None and self.accept is not None and self.distance is not None
-        student = now.draw.unlabelled(self.distance.view)
-        guess = self._guess(self.teacher, now)
+        assert self.target is not None and self.distance is not None
         # Labelled and student views share one pass; the teacher's needs no gradient, so it has
         # one of its own, a third as dear.
-        output = now.network(concatenate(labelled, student))
-        supervised, output = output[: len(targets)], output[len(targets) :]
-        if guess is None:
-            guess = task.probabilities(output.detach())
-        accepted = self.accept(guess)
-        distance = self.distance(output, self.target(guess))
-        return Loss(
-            {
-                "supervised": task.loss(supervised, targets).mean(),
-                "unlabelled": weight * (accepted * distance).mean(),
-            },
-            {
-                "coverage": accepted.mean(),
-                "agreement": (guess.argmax(-1) == output.argmax(-1)).float().mean(),
-            },
-        )
+        views = concatenate(labelled, now.draw.unlabelled(self.distance.view))
+        both, features = now.network(views, features=True)
+        supervised, output = both[: len(targets)], both[len(targets) :]
+        given = self._guess(_seen(now, supervised, output, features.detach()))
+        judged = given
+        for number, align in enumerate(_several(self.align)):
+            judged = replace(judged, guess=align(judged, _state(now, "align", number)))
+            given = given if align.judges_only else judged
+        accepted = self._weights(judged)
+        distance = self.distance(output, self.target(given.guess))
+        terms = {
+            "supervised": task.loss(supervised, targets).mean(),
+            "unlabelled": weight * (accepted * distance).mean(),
+        }
+        if self.fairness is not None:
+            terms["fairness"] = self.fairness(judged, output, accepted, _state(now, "fairness"))
+        taught = PseudoLabels(now.draw.records, given.guess, accepted, output.detach().argmax(-1))
+        return Loss(terms, taught=taught)
 
-    @torch.no_grad()
-    def _guess(self, teacher: SelfTeacher | AveragedTeacher, now: Moment) -> Tensor | None:
-        """(u, k) the teacher's probabilities; None where the student's own pass serves."""
-        if teacher.view == "same":
-            return None
-        network = now.average if isinstance(teacher, AveragedTeacher) else now.network
-        return now.task.probabilities(network(now.draw.unlabelled(teacher.view)))
+    def _guess(self, seen: Seen) -> Seen:
+        assert self.teacher is not None
+        return self.teacher(seen, _state(seen.now, "teacher"))
+
+    def _weights(self, seen: Seen) -> Tensor:
+        """(u,) the product of all acceptances; zero where the teacher has no answer yet."""
+        weights = seen.guess.new_ones(len(seen.guess)) if seen.known is None else seen.known
+        for number, rule in enumerate(_several(self.accept)):
+            weights = weights * rule(seen, _state(seen.now, "accept", number))
+        return weights
 
 
-def _name(choice: object) -> str:
-    if isinstance(choice, float):
-        return f"{choice:g}"
-    settings = ", ".join(f"{getattr(choice, f.name)}" for f in fields(choice))  # type: ignore[arg-type]
-    name = type(choice).__name__
-    return f"{name}({settings})" if settings else name
+def _seen(now: Moment, supervised: Tensor, output: Tensor, features: Tensor) -> Seen:
+    """What the choices may look at, with the student's own answers as the guess."""
+    labelled, own = supervised.detach(), output.detach()
+    return Seen(
+        now=now,
+        guess=now.task.probabilities(own),
+        labelled=now.task.probabilities(labelled),
+        output=own,
+        features=features[len(labelled) :],
+        labelled_features=features[: len(labelled)],
+    )
+
+
+def _several(choice: Any) -> Sequence[Any]:
+    """The choices of one part."""
+    if choice is None:
+        return ()
+    return choice if isinstance(choice, tuple) else (choice,)
+
+
+def _place(part: str, number: int = 0) -> str:
+    return f"{part}-{number}"
+
+
+def _state(now: Moment, part: str, number: int = 0) -> Any:
+    """The state of one choice, None where it has none."""
+    place = _place(part, number)
+    return now.state[place] if now.state is not None and place in now.state else None

@@ -49,8 +49,20 @@ class Encoder(nn.Module, ABC):
         """Learn statistics from the training records at `index`. Labels are not given."""
 
     @abstractmethod
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, …) a view as real numbers: what methods mix, perturb and reconstruct.
+
+        Rows may be as long as the longest record of the batch: views that are to be mixed are
+        concatenated first.
+        """
+
+    def represent(self, entered: Tensor) -> Tensor:
+        """(batch, width) features of what has entered; frozen encoders add nothing."""
+        return entered
+
     def forward(self, batch: Batch) -> Tensor:
         """(batch, width) features of a view."""
+        return self.represent(self.enter(batch))
 
 
 ENCODERS: Registry[type[Encoder]] = Registry("encoder", "leaven.learn.models")

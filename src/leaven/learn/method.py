@@ -5,15 +5,16 @@ from __future__ import annotations
 import copy
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from leaven.core.errors import SettingError
 from leaven.core.recipe import Training
 from leaven.core.registry import Registry
 from leaven.data.arrays import Arrays
@@ -24,6 +25,7 @@ from leaven.learn.network import Network
 from leaven.learn.task import TASKS, Task
 
 if TYPE_CHECKING:
+    from leaven.learn.objective import PseudoLabels
     from leaven.learn.state import TrainState
 
 __all__ = ["METHODS", "Method", "Problem", "Step"]
@@ -37,9 +39,10 @@ class Problem:
     """All a method may know. Labels of records outside `train` are not in it.
 
     `targets` is (n,) with -1 everywhere but at `train`; `unlabelled` are the positions whose
-    records may be looked at without a label. `steps` is for methods that train by steps;
-    `common` are the unlabelled records that no fit of the same experiment is barred from, and
-    `prepared` keeps the encoder's statistics for the next fit that learns them from the same.
+    records may be looked at without a label. `steps` is for methods that train by steps, and
+    `settings` replaces fields of their objective by name; `common` are the unlabelled records
+    that no fit of the same experiment is barred from, and `prepared` keeps the encoder's
+    statistics for the next fit that learns them from the same.
     """
 
     arrays: Arrays
@@ -53,6 +56,7 @@ class Problem:
     encoder: str
     seed: int = 0
     steps: int = 1000
+    settings: dict[str, Any] = field(default_factory=dict)
     training: Training = field(default_factory=Training)
     common: Index = field(default_factory=lambda: np.zeros(0, np.int64))
     prepared: dict[bytes, Encoder] = field(default_factory=dict, repr=False, compare=False)
@@ -92,13 +96,15 @@ class Step:
 
     `terms` are the loss's named parts and `figures` what else is worth watching (coverage,
     agreement); both are scalar tensors, read only by who needs them, since reading one waits
-    for the device. `state` is what a checkpoint saves; None for methods without steps.
+    for the device. `taught` is what the unlabelled records of the step were taught, if they were;
+    `state` is what a checkpoint saves, None for methods without steps.
     """
 
     number: int
     total: int
     terms: dict[str, Tensor] = field(default_factory=dict)
     figures: dict[str, Tensor] = field(default_factory=dict)
+    taught: PseudoLabels | None = None
     state: TrainState | None = None
 
 
@@ -124,6 +130,13 @@ class Method(ABC):
     @abstractmethod
     def default_encoder(self, modality: Modality) -> str:
         """The encoder it uses when none is named."""
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Raise SettingError or UnknownNameError for settings that `fit` could not follow."""
+        if settings:
+            raise SettingError(
+                "objective", f"no settings, for {self.name} has none", ", ".join(settings)
+            )
 
     @abstractmethod
     def fit(

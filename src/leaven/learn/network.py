@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.encoder import ENCODERS, Encoder, encode
 
-__all__ = ["FORMAT", "LinearHead", "NeighbourHead", "Network"]
+__all__ = ["FORMAT", "LinearHead", "NeighbourHead", "Network", "NormalisedHead"]
 
 
 class LinearHead(nn.Linear):
@@ -37,6 +38,28 @@ class LinearHead(nn.Linear):
     def outputs(self) -> int:
         """The number of classes."""
         return self.out_features
+
+
+class NormalisedHead(LinearHead):
+    """Each feature brought to mean 0 and variance 1, then one matrix.
+
+    In training by the mean and variance of the batch (batch normalisation, Ioffe & Szegedy 2015,
+    arXiv:1502.03167, without its scale and offset, which the matrix holds), else by those of
+    `norm`. One record alone has no variance: `norm` serves it in training as well.
+    """
+
+    kind = "normalised"
+
+    def __init__(self, in_features: int, out_features: int) -> None:
+        super().__init__(in_features, out_features)
+        self.norm = nn.BatchNorm1d(in_features, affine=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(batch, classes)."""
+        if self.training and len(features) == 1:
+            norm = self.norm
+            return super().forward(F.batch_norm(features, norm.running_mean, norm.running_var))
+        return super().forward(self.norm(features))
 
 
 class NeighbourHead(nn.Module):
@@ -78,7 +101,7 @@ class NeighbourHead(nn.Module):
 FORMAT = 1
 
 _HEADS: dict[str, type[LinearHead] | type[NeighbourHead]] = {
-    head.kind: head for head in (LinearHead, NeighbourHead)
+    head.kind: head for head in (LinearHead, NormalisedHead, NeighbourHead)
 }
 
 
@@ -90,10 +113,19 @@ class Network(nn.Module):
         self.encoder = encoder
         self.head = head
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(batch, k) outputs of one view."""
-        output: Tensor = self.head(self.encoder(batch))
-        return output
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, …) a view as the real numbers that `Encoder.represent` reads."""
+        return self.encoder.enter(batch)
+
+    def forward(self, view: Batch | Tensor, features: bool = False) -> Any:
+        """(batch, k) outputs of a view, or of what has entered; with `features` those as well.
+
+        With `features` a pair: outputs (batch, k), and features (batch, width).
+        """
+        entered = view if isinstance(view, Tensor) else self.encoder.enter(view)
+        seen = self.encoder.represent(entered)
+        output = self.head(seen)
+        return (output, seen) if features else output
 
     def logits(self, arrays: Arrays, index: Index | None = None) -> np.ndarray[Any, Any]:
         """(n, k) float64 outputs of whole records, in evaluation mode; (0, 0) of none."""

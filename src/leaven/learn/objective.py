@@ -4,23 +4,54 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from leaven.data.arrays import Batch
 from leaven.data.modality import Modality, Spec
+from leaven.learn.method import Problem
+from leaven.learn.network import LinearHead, Network
 from leaven.learn.task import Task
 
-__all__ = ["Draw", "Loss", "Moment", "Objective", "concatenate"]
+__all__ = ["Draw", "Loss", "Moment", "Objective", "PseudoLabels", "concatenate", "decay_of"]
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """What the unlabelled records of one step were taught, for the log; nothing has a gradient.
+
+    `records` (u,) places among the unlabelled records, `guess` (u, k) the probabilities they were
+    judged by, `weight` (u,) with which each counted, `answers` (u,) what the student named.
+    """
+
+    records: Tensor
+    guess: Tensor
+    weight: Tensor
+    answers: Tensor
+
+    @property
+    def figures(self) -> dict[str, Tensor]:
+        """Scalars: coverage (mean weight), agreement of student and teacher, entropy in nats."""
+        entropy = torch.special.entr(self.guess).sum(-1)
+        return {
+            "coverage": self.weight.mean(),
+            "agreement": (self.guess.argmax(-1) == self.answers).float().mean(),
+            "entropy": entropy.mean(),
+        }
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Named terms that are summed, each a scalar with its weight already in it."""
+    """Named terms that are summed, each a scalar with its weight already in it.
+
+    `figures` are scalars worth watching; those of `taught` are added by the loop.
+    """
 
     terms: dict[str, Tensor]
     figures: dict[str, Tensor] = field(default_factory=dict)
+    taught: PseudoLabels | None = None
 
     @property
     def total(self) -> Tensor:
@@ -32,7 +63,9 @@ class Loss:
 class Draw:
     """The records of one step and the randomness to view them with.
 
-    True labels of the unlabelled records are not in it, so no objective can read them.
+    `places` (l,) are those of the labelled ones in `Problem.train`, `records` (u,) those of the
+    unlabelled ones in `Problem.unlabelled`. True labels of the unlabelled records are not in it,
+    so no objective can read them.
     """
 
     modality: Modality
@@ -41,37 +74,53 @@ class Draw:
     labelled_records: Batch
     targets: Tensor
     unlabelled_records: Batch | None
+    places: Tensor
+    records: Tensor
 
-    def labelled(self) -> Batch:
-        """A new weak view of the labelled records."""
-        return self.modality.weak(self.labelled_records, self.spec, self.rng)
+    def labelled(self, view: str = "weak") -> Batch:
+        """A new `weak`, `strong` or `plain` view of the labelled records."""
+        return self.view(self.labelled_records, view)
 
     def unlabelled(self, view: str) -> Batch:
-        """A new `weak` or `strong` view of the unlabelled records."""
+        """A new `weak`, `strong` or `plain` view of the unlabelled records."""
         assert self.unlabelled_records is not None, "this objective was given no unlabelled records"
+        return self.view(self.unlabelled_records, view)
+
+    def view(self, records: Batch, view: str) -> Batch:
+        """A new view of any records; the plain one draws nothing."""
+        if view == "plain":
+            return self.modality.plain(records)
         draw = self.modality.strong if view == "strong" else self.modality.weak
-        return draw(self.unlabelled_records, self.spec, self.rng)
+        return draw(records, self.spec, self.rng)
 
 
 @dataclass(frozen=True)
 class Moment:
     """One step of a training, as an objective sees it.
 
-    `network` is what learns; `average` holds its averaged weights and is never given a gradient;
-    `progress` is the share of the training that is done, in [0, 1); `state` is what
-    `Objective.state` gave.
+    `network` is what learns; `average` holds its averaged weights, is in evaluation mode and is
+    never given a gradient; `step` of `total` are done; `state` is what `Objective.state` gave.
     """
 
-    network: nn.Module
-    average: nn.Module
+    network: Network
+    average: Network
     draw: Draw
     task: Task
-    progress: float
-    state: nn.Module | None = None
+    step: int
+    total: int
+    state: Any = None
+
+    @property
+    def progress(self) -> float:
+        """The share of the training that is done, in [0, 1)."""
+        return self.step / self.total
 
 
 class Objective(ABC):
-    """A rule of a loss. Stateless, unless `state` gives it a module that the loop keeps."""
+    """A rule of a loss. Stateless, unless `state` gives it a module that the loop keeps.
+
+    Its settings are the fields of a frozen dataclass, which a recipe may change by name.
+    """
 
     #: Whether `loss` reads unlabelled records.
     unlabelled: bool = True
@@ -81,15 +130,36 @@ class Objective(ABC):
         """Its choices in words, where it is composed of choices."""
         return None
 
-    def state(self, classes: int, unlabelled: int) -> nn.Module | None:
-        """Buffers that live as long as the training (running thresholds, queues), or None."""
+    def head(self, problem: Problem, width: int) -> LinearHead:
+        """From features (batch, width) to outputs (batch, k); the task's, if it has no own."""
+        return problem.label.head(width, problem.classes)
+
+    def state(self, problem: Problem, network: Network) -> nn.Module | None:
+        """What lives as long as the training: running thresholds, queues, a projection, a decoder.
+
+        Parameters that take gradients are trained with the network's; buffers are the
+        objective's to change within `loss`. All of it is in the checkpoint.
+        """
         return None
 
     @abstractmethod
     def loss(self, now: Moment) -> Loss:
         """The loss of one step."""
 
+    def finish(self, problem: Problem, network: Network) -> None:
+        """Change the averaged network once, after the last step; most have nothing to change."""
+        return
+
 
 def concatenate(*batches: Batch) -> Batch:
     """Several views as one batch, so that one pass through the network serves all."""
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def decay_of(decay: float, now: Moment) -> float:
+    """The decay of a running mean, whose memory is a tenth of the training at most.
+
+    The papers' decays belong to a million steps; in a thousand a memory of as many would end on
+    the means of the beginning.
+    """
+    return min(decay, 1 - 10 / max(now.total, 20))

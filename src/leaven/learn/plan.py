@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from leaven.core.errors import SettingError
 from leaven.core.recipe import Recipe
@@ -51,19 +52,23 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
 
     `extracted` says that the encoder named is a frozen extractor, whose features are records of
     the modality `embedding`; `plain` that the budget is too small for a network. Raises
-    UnknownNameError for a method that does not exist, SettingError for an untrained encoder with
-    a method that trains none.
+    UnknownNameError for a method or a setting that does not exist, SettingError for a setting that
+    does not fit and for an untrained encoder with a method that trains none.
     """
     views = "embedding" if extracted else dataset.modality
     method, reason, steps = recipe.method, f"{recipe.method} was asked for", 0
+    if method == "auto" and recipe.objective:
+        raise SettingError("method", "the name of the one whose objective is to change", "auto")
     if method == "auto":
         wish = _WISHES.get(views)
         method, reason = _PLAIN, f"{_PLAIN}: {_WHY_PLAIN}"
         if wish is not None and not plain and len(dataset.labelled) >= wish.labels:
             method, reason, steps = wish.method, f"{wish.method}: {wish.why}", wish.steps
+    settings = recipe.objective
     if METHODS[method].unlabelled and not len(dataset.unlabelled):
         reason = f"every record has a label, so there is nothing for {method} to learn more from"
-        method, steps = METHODS[method].baseline, 0
+        method, steps, settings = METHODS[method].baseline, 0, {}
+    METHODS[method].check(settings)
     encoder = recipe.encoder
     if not encoder or extracted:
         encoder = METHODS[method].default_encoder(MODALITIES[views])
@@ -74,5 +79,6 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
             f"one whose features need no training, for {method} trains none: {', '.join(ready)}",
             encoder,
         )
-    filled = {"method": method, "encoder": encoder, "modality": dataset.modality}
+    filled: dict[str, Any] = {"method": method, "encoder": encoder, "modality": dataset.modality}
+    filled |= {"objective": settings}
     return Plan(recipe.model_copy(update=filled), reason, steps)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +18,17 @@ from torch import nn
 from leaven.data.arrays import Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Modality
+from leaven.learn.choices.compose import composed
 from leaven.learn.encoder import ENCODERS
 from leaven.learn.method import Method, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.objective import Draw, Moment, Objective
 from leaven.learn.state import TrainState
+from leaven.learn.streams import Labelled, Unlabelled
 
 __all__ = ["LoopMethod", "train"]
 
-_LABELLED, _UNLABELLED, _VIEWS, _DROPOUT = range(4)
+_VIEWS, _DROPOUT = 2, 3  # streams of chance; those of records are in `streams`
 _SMALL = 1_000_000  # trainable weights
 
 
@@ -35,26 +38,32 @@ def train(
     """Train a network by `objective`; yield a Step after each; return the averaged network.
 
     The total number of steps may be lowered while it runs (`step.state.total`); the learning
-    rate follows. What happens in step t depends on the seed, t and the weights only.
+    rate follows. What happens in step t depends on the seed, t, the weights and the objective's
+    state only.
     """
     settings = problem.training
     fabric = _fabric(problem)
     torch.manual_seed(_mix(problem.seed, _DROPOUT, -1))
     encoder = problem.build_encoder()
-    network = Network(encoder, problem.label.head(encoder.width, problem.classes))
-    fabric.to_device(network)
+    # Anew, for an encoder that was prepared before drew nothing.
+    torch.manual_seed(_mix(problem.seed, _DROPOUT, -2))
+    network = Network(encoder, objective.head(problem, encoder.width))
+    kept = objective.state(problem, network)
+    trained: list[nn.Module] = [network] if kept is None else [network, kept]
+    for module in trained:
+        fabric.to_device(module)
     optimiser = torch.optim.AdamW(
-        _groups(network, settings.rate, settings.weight_decay), betas=(0.9, 0.99)
+        _groups(trained, settings.rate, settings.weight_decay), betas=(0.9, 0.99)
     )
-    kept = objective.state(problem.classes, len(problem.unlabelled))
-    if kept is not None:
-        fabric.to_device(kept)
+    clipped = [weights for module in trained if (weights := list(module.parameters()))]
     state = TrainState(network, optimiser, kept, problem.steps)
     if checkpoint is not None and checkpoint.exists():
         state.load(checkpoint)
     # Wrapped, a network computes in the chosen precision; views are drawn outside, in full.
-    forward, average = fabric.setup_module(network), fabric.setup_module(state.average)
+    forward: Any = fabric.setup_module(network)
+    average: Any = fabric.setup_module(state.average)
     rng = torch.Generator(fabric.device)
+    draws = _Draws(problem, objective, rng, fabric)
     # The decay's memory is a tenth of the training at most, or a short one would end on an
     # average of its first steps.
     decay = min(settings.average, 1 - 10 / max(problem.steps, 20))
@@ -67,19 +76,19 @@ def train(
             rng.manual_seed(_mix(problem.seed, _VIEWS, step))
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * _rate(step, state.total, settings.warm_up)
-            draw = _draw(problem, objective, step, rng, fabric)
-            progress = step / state.total
-            loss = objective.loss(
-                Moment(forward, average, draw, problem.label, progress, state.objective)
-            )
+            now = Moment(forward, average, draws(step), problem.label, step, state.total, kept)
+            loss = objective.loss(now)
             fabric.backward(loss.total)
-            nn.utils.clip_grad_norm_(network.parameters(), settings.clip)
+            for weights in clipped:
+                nn.utils.clip_grad_norm_(weights, settings.clip)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             state.update_average(decay)
             state.step += 1
             terms = {name: term.detach() for name, term in loss.terms.items()}
-            yield Step(state.step, state.total, terms, loss.figures, state)
+            figures = loss.figures | (loss.taught.figures if loss.taught else {})
+            yield Step(state.step, state.total, terms, figures, loss.taught, state)
+    objective.finish(problem, state.average)
     return state.average
 
 
@@ -112,36 +121,49 @@ class LoopMethod(Method):
     def fit(
         self, problem: Problem, checkpoint: Path | None = None
     ) -> Generator[Step, None, Network]:
-        """Run the loop."""
-        return (yield from train(problem, self.objective, checkpoint))
+        """Run the loop; settings change what reads unlabelled records, not its baseline."""
+        settings = problem.settings if self.unlabelled else {}
+        return (yield from train(problem, composed(self.objective, settings), checkpoint))
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Compose once."""
+        if self.unlabelled:
+            composed(self.objective, settings)
+        else:
+            super().check(settings)
 
 
-def _draw(
-    problem: Problem, objective: Objective, step: int, rng: torch.Generator, fabric: Fabric
-) -> Draw:
-    """The records of one step, moved to the device."""
-    size = problem.training.labelled_batch
-    chosen = _stream(problem.train, size, step, problem.seed, _LABELLED)
-    others: Batch | None = None
-    if objective.unlabelled and len(problem.unlabelled):
-        size *= problem.training.unlabelled_ratio
-        index = _stream(problem.unlabelled, size, step, problem.seed, _UNLABELLED)
-        others = _move(problem.arrays.batch(index), fabric)
-    targets = torch.from_numpy(problem.targets[chosen]).to(fabric.device)
-    records = _move(problem.arrays.batch(chosen), fabric)
-    return Draw(problem.views, problem.spec, rng, records, targets, others)
+class _Draws:
+    """The records of each step, moved to the device."""
 
+    def __init__(
+        self, problem: Problem, objective: Objective, rng: torch.Generator, fabric: Fabric
+    ) -> None:
+        self.problem, self.rng, self.fabric = problem, rng, fabric
+        self.labelled = Labelled(problem)
+        reads = objective.unlabelled and len(problem.unlabelled) > 0
+        self.unlabelled = Unlabelled(problem) if reads else None
 
-def _stream(index: Index, size: int, step: int, seed: int, stream: int) -> Index:
-    """Records number step·size … of an endless stream of shuffled passes over `index`."""
-    places = np.arange(step * size, (step + 1) * size)
-    passes, within = np.divmod(places, len(index))
-    chosen = np.empty(size, np.int64)
-    for number in np.unique(passes):
-        order = np.random.default_rng((seed, stream, int(number))).permutation(len(index))
-        now = passes == number
-        chosen[now] = index[order[within[now]]]
-    return chosen
+    def __call__(self, step: int) -> Draw:
+        problem, device = self.problem, self.fabric.device
+        own = self.labelled(step)
+        chosen = problem.train[own]
+        places = np.zeros(0, np.int64) if self.unlabelled is None else self.unlabelled(step)
+        others = self._records(problem.unlabelled[places]) if len(places) else None
+        return Draw(
+            problem.views,
+            problem.spec,
+            self.rng,
+            self._records(chosen),
+            torch.from_numpy(problem.targets[chosen]).to(device),
+            others,
+            torch.from_numpy(own).to(device),
+            torch.from_numpy(places).to(device),
+        )
+
+    def _records(self, index: Index) -> Batch:
+        batch = self.problem.arrays.batch(index)
+        return {n: t.to(self.fabric.device, non_blocking=True) for n, t in batch.items()}
 
 
 @contextmanager
@@ -160,18 +182,16 @@ def _threads(network: Network) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _move(batch: Batch, fabric: Fabric) -> Batch:
-    return {name: tensor.to(fabric.device, non_blocking=True) for name, tensor in batch.items()}
-
-
-def _groups(network: Network, rate: float, decay: float) -> list[dict[str, object]]:
+def _groups(trained: list[nn.Module], rate: float, decay: float) -> list[dict[str, object]]:
     """Matrices decay, vectors do not; the encoder may ask for a rate of its own."""
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            own = network.encoder.rate if name.startswith("encoder.") else 1.0
-            key = (rate * own, decay if parameter.ndim > 1 else 0.0)
-            groups.setdefault(key, []).append(parameter)
+    for module in trained:
+        encoder = module.encoder if isinstance(module, Network) else None
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                own = encoder.rate if encoder and name.startswith("encoder.") else 1.0
+                key = (rate * own, decay if parameter.ndim > 1 else 0.0)
+                groups.setdefault(key, []).append(parameter)
     return [
         {"params": parameters, "lr": peak, "peak": peak, "weight_decay": shrink}
         for (peak, shrink), parameters in groups.items()

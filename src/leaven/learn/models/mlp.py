@@ -44,10 +44,13 @@ class MLP(Encoder):
         self.centre.copy_(features.mean(0))
         self.scale.copy_((features - self.centre).std().clamp_min(1e-6).reshape(1))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(batch, width) from features (batch, inputs)."""
-        scaled = (batch["features"] - self.centre) / self.scale
-        return torch.cat([scaled, self.body(scaled)], 1)
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, inputs) standardised, from features (batch, inputs)."""
+        return (batch["features"] - self.centre) / self.scale
+
+    def represent(self, entered: Tensor) -> Tensor:
+        """(batch, width) the embedding and the hidden layer."""
+        return torch.cat([entered, self.body(entered)], 1)
 
 
 ENCODERS.add(MLP.name, MLP)

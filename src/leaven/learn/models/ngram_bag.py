@@ -47,10 +47,14 @@ class NgramNetwork(Encoder):
         self.bag.prepare(arrays, index, seed)
         self.config["rows"] = self.bag.rows
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(batch, width) from tokens (batch, length)."""
-        components = self.bag(batch) * self.scale
-        return torch.cat([components, self.body(components)], 1)
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, components) of the bag, from tokens (batch, length)."""
+        components: Tensor = self.bag(batch) * self.scale
+        return components
+
+    def represent(self, entered: Tensor) -> Tensor:
+        """(batch, width) the components and the hidden layer."""
+        return torch.cat([entered, self.body(entered)], 1)
 
 
 ENCODERS.add(NgramNetwork.name, NgramNetwork)

@@ -38,7 +38,7 @@ class NgramComponents(Encoder):
         self.bag.prepare(arrays, index, seed)
         self.config["rows"] = self.bag.rows
 
-    def forward(self, batch: Batch) -> Tensor:
+    def enter(self, batch: Batch) -> Tensor:
         """(batch, width) from tokens (batch, length)."""
         components: Tensor = self.bag(batch)
         return components

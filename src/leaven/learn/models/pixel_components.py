@@ -60,7 +60,7 @@ class PixelComponents(Encoder):
         small = F.interpolate(pixels, (self.side, self.side), mode="area")
         return small.flatten(1)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def enter(self, batch: Batch) -> Tensor:
         """(batch, width) from pixels (batch, channels, h, w) in [0, 1]."""
         return (self._flat(batch["pixels"]) - self.centre) @ self.components
 

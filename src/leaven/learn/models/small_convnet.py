@@ -72,10 +72,13 @@ class SmallConvNet(Encoder):
         self.mean.copy_(pixels.mean((0, 2, 3)).reshape(self.mean.shape))
         self.deviation.copy_(pixels.std((0, 2, 3)).clamp_min(0.05).reshape(self.mean.shape))
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(batch, width) from pixels (batch, channels, h, w) in [0, 1]."""
-        pixels = (batch["pixels"] - self.mean) / self.deviation
-        maps = self.body(pixels.contiguous(memory_format=torch.channels_last))
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, channels, h, w) standardised, from pixels in [0, 1]."""
+        return (batch["pixels"] - self.mean) / self.deviation
+
+    def represent(self, entered: Tensor) -> Tensor:
+        """(batch, width) the mean over the places of the last maps."""
+        maps = self.body(entered.contiguous(memory_format=torch.channels_last))
         mean: Tensor = maps.float().mean((2, 3))
         return mean
 

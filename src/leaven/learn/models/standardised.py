@@ -39,7 +39,7 @@ class Standardised(Encoder):
         chosen = sample(index, 50_000, seed)
         self.centre.copy_(torch.from_numpy(arrays["features"][chosen].mean(0)))
 
-    def forward(self, batch: Batch) -> Tensor:
+    def enter(self, batch: Batch) -> Tensor:
         """(batch, width) from features (batch, width)."""
         return torch.nn.functional.normalize(batch["features"] - self.centre, dim=-1)
 

@@ -50,10 +50,14 @@ class TabularMLP(Encoder):
         """Quantiles and shares."""
         self.scores.prepare(arrays, index, seed)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(batch, width) features."""
-        scores = self.scores(batch)
-        return torch.cat([scores, self.body(scores)], 1)
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, scores) of the row's cells."""
+        scores: Tensor = self.scores(batch)
+        return scores
+
+    def represent(self, entered: Tensor) -> Tensor:
+        """(batch, width) the scores and the hidden layers."""
+        return torch.cat([entered, self.body(entered)], 1)
 
 
 ENCODERS.add(TabularMLP.name, TabularMLP)

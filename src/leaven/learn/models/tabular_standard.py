@@ -37,7 +37,7 @@ class TabularStandard(Encoder):
         """Quantiles and shares."""
         self.scores.prepare(arrays, index, seed)
 
-    def forward(self, batch: Batch) -> Tensor:
+    def enter(self, batch: Batch) -> Tensor:
         """(batch, width) scores."""
         scores: Tensor = self.scores(batch)
         return scores

@@ -58,15 +58,27 @@ class TextTransformer(Encoder):
         self.slot[0] = 0
         self.slot[kept] = torch.arange(2, len(kept) + 2, dtype=torch.int32)
 
-    def forward(self, batch: Batch) -> Tensor:
-        """(batch, width) from tokens (batch, length)."""
-        longest = max(int((batch["tokens"] > 0).sum(1).max()), 1)  # no work on common padding
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, longest, width + 1) words' vectors, and last whether there is a word.
+
+        As long as the longest text of the batch: no work on common padding.
+        """
+        longest = max(int((batch["tokens"] > 0).sum(1).max()), 1)
         slots = self.slot[batch["tokens"][:, :longest].long()].long()
-        there = slots > 0
-        there[:, 0] = True  # attention over nothing is not a number
-        states = self.embedding(slots) + self.position[:longest]
-        states = self.norm(self.body(states, src_key_padding_mask=~there))
-        share = there.float() / there.sum(1, keepdim=True)
+        there = (slots > 0).float()
+        there[:, 0] = 1.0  # attention over nothing is not a number
+        return torch.cat([self.embedding(slots), there.unsqueeze(-1)], -1)
+
+    def represent(self, entered: Tensor) -> Tensor:
+        """(batch, width) the mean state, each place by how much of a word is there.
+
+        In a mixture of two texts of different length the places of the longer one's end are
+        there in part.
+        """
+        vectors, there = entered[..., :-1], entered[..., -1].clamp(0, 1)
+        states = vectors + self.position[: entered.shape[1]]
+        states = self.norm(self.body(states, src_key_padding_mask=there == 0))
+        share = there / there.sum(1, keepdim=True)
         mean: Tensor = (states.float() * share.unsqueeze(-1)).sum(1)
         return mean
 

@@ -12,6 +12,7 @@ METHODS.add(
         name="supervised",
         summary="labelled records alone; what the others are compared with",
         paper="–",
+        family="supervised",
         objective=Consistency(),
     ),
 )

@@ -1,0 +1,123 @@
+"""Arguments and options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from leaven.core.errors import SettingError
+
+__all__ = [
+    "READING",
+    "RESULT",
+    "TRAINING",
+    "Audit",
+    "Data",
+    "Group",
+    "Id",
+    "Json",
+    "Label",
+    "Labels",
+    "Modality",
+    "RunFolder",
+    "Time",
+    "settings_of",
+]
+
+READING, TRAINING, RESULT = "Reading the data", "Training", "Result"
+
+Data = Annotated[
+    str, typer.Argument(metavar="DATA", help="A table, a folder of files, or a URL of a table.")
+]
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="A run's folder.")]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Holds the labels, empty where there is none. Found where its name is a usual one.",
+        rich_help_panel=READING,
+    ),
+]
+Modality = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="What a record is: image, text, tabular or embedding. Found if not given.",
+        rich_help_panel=READING,
+    ),
+]
+Id = Annotated[
+    str | None,
+    typer.Option(metavar="COLUMN", help="Names the records.", rich_help_panel=READING),
+]
+Group = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Records equal in it (one patient, one author) are never torn apart.",
+        rich_help_panel=READING,
+    ),
+]
+Time = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="Orders the records in time: the latest judge.",
+        rich_help_panel=READING,
+    ),
+]
+Audit = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COLUMN",
+        help="True labels of records to be treated as unlabelled: only read to say how right "
+        "their pseudo-labels are.",
+        rich_help_panel=READING,
+    ),
+]
+Labels = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="A table of labels for a flat folder of files.",
+        rich_help_panel=READING,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", metavar="", help="One JSON object on stdout.", rich_help_panel=RESULT),
+]
+
+
+def settings_of(changed: Sequence[str]) -> dict[str, Any]:
+    """What `--set KEY=VALUE` says: numbers, true and false as such, the rest as text.
+
+    A key that is given several times has the list of its values.
+
+    >>> settings_of(["weight=2", "accept=AtLeast(0.8)", "accept=Steady", "a=b=c"])
+    {'weight': 2, 'accept': ['AtLeast(0.8)', 'Steady'], 'a': 'b=c'}
+    """
+    settings: dict[str, Any] = {}
+    for change in changed:
+        key, equals, text = change.partition("=")
+        if not equals or not key.strip():
+            raise SettingError("--set", "KEY=VALUE, such as accept=AtLeast(0.8)", change)
+        value = _value(text.strip())
+        key = key.strip()
+        if key in settings:
+            before = settings[key]
+            value = [*(before if isinstance(before, list) else [before]), value]
+        settings[key] = value
+    return settings
+
+
+def _value(text: str) -> Any:
+    """A number or a truth value, else the text."""
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, bool | int | float) else text

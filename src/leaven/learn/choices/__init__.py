@@ -1,0 +1,1 @@
+"""The choices of which consistency methods are composed, a module a part."""
