@@ -8,7 +8,9 @@ import os
 import struct
 import zlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +19,13 @@ import pytest
 import torch
 from PIL import Image
 
-from leaven.core.errors import DataError
+from leaven.core.errors import DataError, SettingError
+from leaven.data.arrays import Batch
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
 from leaven.data.pictures import MOST_PIXELS, Unreadable, fit, look, read
+from leaven.data.views.learned import Steering
+from leaven.learn.contracts import BrokenContract, check_modality
 
 Make = Callable[..., Dataset]
 image = MODALITIES["image"]
@@ -285,6 +290,68 @@ def test_only_colour_pictures_are_mirrored(make_dataset: Make) -> None:
         weak = image.weak(batch, spec, rng())["pixels"]
         turned = weak[..., :10].mean((1, 2, 3)) > weak[..., 10:].mean((1, 2, 3))
         assert abs(turned.float().mean().item() - mirrored) < 0.07
+
+
+def test_steered_views(make_dataset: Make) -> None:
+    for channels, operations in ((1, 13), (3, 14)):
+        # Brighter to the right; strong views of it lie far from it, mild ones do not.
+        ramp = np.tile(np.arange(0, 240, 12, dtype=np.uint8), (16, 1))
+        array = ramp if channels == 1 else np.stack([ramp, ramp, ramp // 2], 2)
+        data = make_dataset("image", image=("image", [png(array)] * 96))
+        spec = image.describe(data)
+        batch = image.decode(data, spec)[0].batch(np.arange(96))
+        assert image.dials(spec) == (operations, 17)
+        rates = torch.ones(operations, 17)
+        view, drawn = image.steered(batch, spec, rng(), rates)
+        assert view["pixels"].shape == batch["pixels"].shape
+        assert view["pixels"].min() >= 0
+        assert view["pixels"].max() <= 1
+        assert drawn.which.shape == drawn.bin.shape == (96, 2)
+        # Of rotations only those by the middle bin, which turn by less than two degrees.
+        rates[8] = 0.0
+        rates[8, 8] = 1.0
+        _, drawn = image.steered(batch, spec, rng(1), rates)
+        assert (drawn.bin[drawn.which == 8] == 8).all()
+        assert len(drawn.bin[drawn.which == 3].unique()) > 3
+        learnt = drawn.learn(rates, torch.zeros(96))
+        assert learnt[8, 8] < 1
+        assert learnt.shape == image.dials(spec)
+
+
+def test_a_modality_without_dials_refuses_to_be_steered() -> None:
+    text = MODALITIES["text"]
+    assert text.dials({"column": "body", "length": 8}) is None
+    with pytest.raises(SettingError, match="strong view can be steered: image. Got 'text'"):
+        text.steered({}, {}, rng(), None)
+
+
+@pytest.mark.parametrize(
+    ("fault", "caught"),
+    [
+        ("deaf", "'steering obeys': bins of rate zero are drawn"),
+        ("one for all", "'one parameter a record'"),
+        ("tells another", "'steering obeys': it draws outside its"),
+    ],
+)
+def test_faulty_steering_is_caught(
+    monkeypatch: pytest.MonkeyPatch, make_dataset: Make, fault: str, caught: str
+) -> None:
+    steered = type(image).steered
+
+    def faulty(
+        self: Any, batch: Batch, spec: Any, rng: torch.Generator, rates: torch.Tensor | None
+    ) -> tuple[Batch, Steering]:
+        view, drawn = steered(self, batch, spec, rng, None if fault == "deaf" else rates)
+        if fault == "one for all":
+            view = {"pixels": view["pixels"][:1].expand_as(view["pixels"])}
+        if fault == "tells another" and rates is None:
+            drawn = replace(drawn, bin=drawn.bin + 1)
+        return view, drawn
+
+    monkeypatch.setattr(type(image), "steered", faulty)
+    data = make_dataset("image", image=("image", [png(noise(16, 16))] * 24))
+    with pytest.raises(BrokenContract, match=caught):
+        check_modality("image", data)
 
 
 def test_show(make_dataset: Make, tmp_path: Path) -> None:

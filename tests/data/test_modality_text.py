@@ -11,10 +11,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaven.core.errors import DataError
+from leaven.core.errors import DataError, SettingError
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
-from leaven.data.words import VOCABULARY, word_codes
+from leaven.data.words import MASK, VOCABULARY, word_codes
 
 Make = Callable[..., Dataset]
 text = MODALITIES["text"]
@@ -72,7 +72,13 @@ def test_texts_together_are_texts_alone(texts: list[str | None]) -> None:
     assert len(together) == len(texts)
     for one, found in zip(texts, together, strict=True):
         assert codes(one) == [found]
-        assert all(0 < code < VOCABULARY for code in found)
+        assert all(0 < code < MASK for code in found)
+
+
+def test_no_word_has_the_code_of_the_mask() -> None:
+    # Two of the few words whose hash is the last one.
+    assert codes("w1110327 w1165392") == [[VOCABULARY - 2] * 2]
+    assert MASK == VOCABULARY - 1
 
 
 def test_slices_join_without_a_seam() -> None:
@@ -154,6 +160,72 @@ def test_views_and_plain(make_dataset: Make) -> None:
     strong = (text.strong(batch, spec, rng())["tokens"] != 0).sum().item() / full
     assert abs(weak - 0.9) < 0.02
     assert 0.58 < strong < 0.7  # 32.5 % of what a span of up to 15 % leaves
+
+
+def numbered(texts: list[str]) -> list[str]:
+    """Each text after the number of its place, so that copies differ."""
+    return [f"say{i % 3} {text}" if text != "second" else "..." for i, text in enumerate(texts)]
+
+
+def test_rewritings_are_read_as_texts_are(make_dataset: Make) -> None:
+    long = " ".join(f"n{i}" for i in range(50))
+    data = make_dataset("text", body=("text", ["first one", "second", None, long]))
+    made = text.rewrite(data, {"column": "body", "length": 8}, numbered, 3)
+    assert made.shape == (4, 3, 8)
+    assert made.dtype == np.int32
+    for time in range(3):
+        expected = codes(f"say{time} first one")[0]
+        assert made[0, time].tolist() == expected + [0] * (8 - len(expected))
+        assert not made[1, time].any(), "a rewriting without a word"
+        assert made[2, time].tolist() == codes(f"say{time}")[0] + [0] * 7
+        whole = codes(f"say{time} {long}")[0]
+        assert made[3, time].tolist() == whole[:6] + whole[-2:]
+    none = make_dataset("text", body=("text", pa.array([], pa.string())))
+    assert text.rewrite(none, {"column": "body", "length": 8}, numbered, 2).shape == (0, 2, 8)
+
+
+def test_rewritings_are_made_slice_by_slice_in_order(make_dataset: Make) -> None:
+    texts = [f"w{i} x" for i in range(5000)]
+    data = make_dataset("text", body=("text", texts))
+    spec = {"column": "body", "length": 8}
+    arrays, _ = text.decode(data, spec)
+    made = text.rewrite(data, spec, lambda texts: [t.upper() for t in texts], 2)
+    assert (made == arrays["tokens"][:, None]).all()
+    with pytest.raises(SettingError, match="'times' must be"):
+        text.rewrite(data, spec, list, 0)
+
+
+def test_strong_views_begin_with_a_rewriting_or_the_original(
+    make_dataset: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("leaven.data.modalities.text.STRONG", ())
+    tokens = torch.arange(1, 9).int().repeat(6000, 1)
+    rewritten = torch.stack([tokens + 100, tokens + 200], 1)
+    rewritten[:3000, 1] = 0  # no words: the original counts for it
+    batch = {"tokens": tokens, "rewritten": rewritten}
+    spec = {"column": "body", "length": 8}
+    view = text.strong(batch, spec, rng())
+    assert set(view) == {"tokens"}
+    way = (view["tokens"] - tokens) // 100
+    assert (way == way[:, :1]).all()
+    whole = torch.bincount(way[3000:, 0], minlength=3) / 3000
+    assert (whole - 1 / 3).abs().max() < 0.03
+    less = torch.bincount(way[:3000, 0], minlength=3) / 3000
+    assert (less - torch.tensor([2 / 3, 1 / 3, 0.0])).abs().max() < 0.03
+    assert torch.equal(view["tokens"], text.strong(batch, spec, rng())["tokens"])
+
+
+def test_rewritings_change_no_other_view(make_dataset: Make) -> None:
+    sentence = "the quick brown fox jumps over the lazy dog and runs away again"
+    data = make_dataset("text", body=("text", [f"{sentence} {i}" for i in range(50)]))
+    spec = text.describe(data)
+    batch = text.decode(data, spec)[0].batch(np.arange(50))
+    more = batch | {"rewritten": torch.ones(50, 2, spec["length"], dtype=torch.int32)}
+    assert set(text.plain(more)) == {"tokens"}
+    assert torch.equal(text.plain(more)["tokens"], batch["tokens"])
+    weak = text.weak(more, spec, rng())
+    assert set(weak) == {"tokens"}
+    assert torch.equal(weak["tokens"], text.weak(batch, spec, rng())["tokens"])
 
 
 def test_show_is_bounded(make_dataset: Make) -> None:

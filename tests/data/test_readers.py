@@ -442,6 +442,63 @@ def test_time_must_be_a_time() -> None:
         Dataset.from_frame(table, time="word")
 
 
+def test_an_audit_column_is_kept_aside(frame: pd.DataFrame) -> None:
+    """True labels of unlabelled records: no feature, no part of content, hash, ids or classes."""
+    plain = pd.DataFrame(frame.drop(columns="label")).assign(label=["yes", "no"] * 5 + [None] * 30)
+    truth = ["no"] * 10 + [" yes "] * 10 + ["maybe"] * 3 + [None] * 17
+    dataset = Dataset.from_frame(plain.assign(truth=truth), audit="truth")
+    other = Dataset.from_frame(plain)
+    assert dataset.columns == other.columns
+    assert dataset.hash == other.hash
+    assert dataset.ids.tolist() == other.ids.tolist()
+    assert dataset.classes == ("no", "yes")
+    assert other.audited is None
+    assert dataset.audited is not None
+    wanted = [-1] * 10 + [1] * 10 + [2] * 3 + [-1] * 17
+    assert dataset.audited.tolist() == wanted
+    taken = dataset.select(np.arange(39, -1, -1)).audited
+    assert taken is not None
+    assert taken.tolist() == wanted[::-1]
+    (finding,) = [f for f in dataset.findings if f.name == "audit-unknown-labels"]
+    assert finding.message.startswith("3 of 13 audited records")
+    assert finding.examples == ("maybe",)
+    # A usual name of labels, and one that says what the label says, are no hindrance.
+    again = Dataset.from_frame(plain.assign(target=truth), audit="target")
+    assert again.columns == other.columns
+    assert again.audited is not None
+    assert again.audited.tolist() == wanted
+
+
+def test_an_audit_column_that_is_not_there_or_something_else_is_refused(
+    frame: pd.DataFrame, tmp_path: Path
+) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'city'"):
+        Dataset.from_frame(frame, audit="citty")
+    for role in ("label", "id", "group"):
+        with pytest.raises(SettingError, match="neither label, id, group nor time"):
+            Dataset.from_frame(frame, **{"label": "label", role: "city"}, audit="city")
+    empty = Dataset.from_frame(frame.assign(truth=None), audit="truth")
+    assert "audit-empty" in names(empty)
+    folder = tmp_path / "files"
+    for i in range(4):
+        write(folder / f"{i}.txt", SENTENCES[i])
+    write(folder / "labels.csv", "file,label,truth\n0.txt,a,\n1.txt,b,\n2.txt,,a\n")
+    kept = Dataset.read(folder, audit="truth")
+    assert kept.audited is not None
+    assert kept.audited.tolist() == [-1, -1, 0, -1]
+    for role in ("audit", "group"):
+        with pytest.raises(UnknownNameError, match="Did you mean 'truth'"):
+            Dataset.read(folder, **{role: "trut"})
+
+
+def test_arrays_bring_their_audit(tmp_path: Path) -> None:
+    dataset = Dataset.from_arrays(np.eye(6), [0, 1, -1, -1, -1, -1], audit=[1, 1, 0, 1, 7, -1])
+    assert dataset.audited is not None
+    assert dataset.audited.tolist() == [-1, -1, 0, 1, 2, -1]
+    with pytest.raises(SettingError, match="as long as X, 6"):
+        Dataset.from_arrays(np.eye(6), audit=[1])
+
+
 # Kinds and modalities -----------------------------------------------------------------------------
 
 

@@ -15,21 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops, ImageEnhance, ImageOps
 
+from leaven.data.views.choosing import Choice, Choose, RandAugment
 from leaven.data.views.draws import compose, others, uniform
-from leaven.data.views.image_ops import (
-    Choice,
-    Choose,
-    Cutout,
-    Flip,
+from leaven.data.views.geometric import (
     Geometric,
     Rotate,
     ShearX,
     ShearY,
-    Shift,
     TranslateX,
     TranslateY,
-    unit,
 )
+from leaven.data.views.image_ops import Cutout, Flip, Shift, unit
 from leaven.data.views.photometric import (
     AutoContrast,
     Brightness,
@@ -214,6 +210,52 @@ def test_choose_draws_every_operation_about_equally() -> None:
     assert (counts - 1000).abs().max() < 150  # 14 000 draws over 14; five standard deviations
     # Each record has its own.
     assert len({tuple(row) for row in drawn.which.tolist()}) == 14 * 14
+
+
+def test_choose_of_any_count_joins_maps_in_the_order_drawn() -> None:
+    operations = (Rotate(), TranslateX())
+    pixels = unit(pictures(2, 1, 11, 11))
+    drawn = Choice(torch.tensor([[0, 1, 1], [1, 0, 1]]), torch.tensor([[0.9, 0.7, 0.1]] * 2))
+    got = Choose(operations, count=3).apply(pixels, drawn)
+    for i in range(2):
+        matrix = np.eye(3)
+        for k, m in zip(drawn.which[i].tolist(), drawn.magnitude[i].tolist(), strict=True):
+            operation = operations[k]
+            value = operation.low + (operation.high - operation.low) * m
+            matrix = matrix @ oracle_matrix(operation, value, 11, 11)
+        np.testing.assert_allclose(
+            got[i], oracle_warp(pixels[i].double().numpy(), matrix), atol=1e-5
+        )
+
+
+@pytest.mark.parametrize("magnitude", [0.0, 0.3, 1.0])
+def test_randaugment_has_one_magnitude(magnitude: float) -> None:
+    operations = (*GEOMETRIC, *PHOTOMETRIC)
+    augment = RandAugment(operations, 3, magnitude)
+    drawn = augment.draw(torch.zeros(4000, 1, 1, 1), rng())
+    assert drawn.which.shape == (4000, 3)
+    counts = torch.bincount(drawn.which.flatten(), minlength=14)
+    assert (counts - 12_000 / 14).abs().max() < 150
+    geometric = drawn.which < len(GEOMETRIC)
+    # From the middle of a range to either end; a photometric range is hardest at its low end.
+    away = (drawn.magnitude[geometric] - 0.5) * 2
+    assert torch.allclose(away.abs(), torch.tensor(magnitude))
+    assert magnitude == 0 or abs((away > 0).float().mean().item() - 0.5) < 0.05
+    assert torch.allclose(drawn.magnitude[~geometric], torch.tensor(1 - magnitude))
+
+
+def test_randaugment_goes_from_nothing_to_the_hardest() -> None:
+    pixels = unit(pictures(200).clamp_(max=254))  # even the mildest Solarise inverts white
+    steered = (*GEOMETRIC, Posterise(), Solarise(), Brightness(0.0, 1.0), Contrast(0.0, 1.0))
+    mild = RandAugment(steered, 2, 0.0)(pixels, rng())
+    assert torch.allclose(mild, pixels, atol=1e-5)
+    apart = [
+        (RandAugment(steered, 2, magnitude)(pixels, rng()) - pixels).square().mean().item()
+        for magnitude in (0.25, 0.5, 1.0)
+    ]
+    assert apart == sorted(apart)
+    black = RandAugment((Brightness(0.0, 1.0),), 1, 1.0)(pixels, rng())
+    assert (black == 0).all()
 
 
 @given(

@@ -13,16 +13,19 @@ from leaven.data.views.token_ops import (
     BorrowWords,
     DropSpan,
     DropWords,
+    MaskSpan,
     SwapNeighbours,
     compact,
     lengths,
 )
+from leaven.data.words import MASK
 
 OPERATIONS: tuple[Operation[torch.Tensor], ...] = (
     DropWords(0.25, 0.4),
     DropSpan(0.0, 0.5),
     SwapNeighbours(0.5, 1.0),
     BorrowWords(0.5, 1.0),
+    MaskSpan(0.2, 0.9),
 )
 
 
@@ -129,6 +132,49 @@ def test_borrow_words_by_definition_and_rate() -> None:
     # A quarter of the lenders have no words to lend.
     share = replace.sum().item() / (tokens != 0).sum().item()
     assert abs(share - 0.3 * 0.75) < 0.03
+
+
+@given(shape=shapes, seed=st.integers(0, 99))
+def test_mask_span_masks_words_in_their_places(shape: tuple[list[int], int], seed: int) -> None:
+    tokens = texts(*shape)
+    drawn = MaskSpan(0.3, 1.0).draw(tokens, rng(seed))
+    for row, mask, got in zip(
+        tokens.tolist(), drawn.tolist(), MaskSpan(0.3, 1.0).apply(tokens, drawn), strict=True
+    ):
+        assert got.tolist() == [MASK if m else w for w, m in zip(row, mask, strict=True)]
+        own = sum(word != 0 for word in row)
+        assert sum(mask) <= max(own - 1, 0)
+        assert not any(m for w, m in zip(row, mask, strict=True) if not w)
+
+
+def test_mask_span_masks_the_told_share_in_spans() -> None:
+    tokens = texts([60] * 3000, 60)
+    masked = MaskSpan(0.15, 0.15).draw(tokens, rng())
+    counts = masked.sum(1)
+    assert set(counts.tolist()) == {9}
+    shares = MaskSpan(0.1, 0.4).draw(tokens, rng()).float().mean(1)
+    assert abs(shares.mean().item() - 0.25) < 0.01
+    assert shares.std() > 0.07, "one share a record"
+    few = texts([5] * 8000, 5)
+    assert abs(MaskSpan(0.15, 0.15).draw(few, rng()).float().mean().item() - 0.15) < 0.01
+    # Every place alike …
+    place = masked.float().mean(0)
+    assert (place - 0.15).abs().max() < 0.04
+    # … and neighbours together: after a masked word the next is masked as often as spans of
+    # mean 5 that fill 9 places in the order of luck say, by loops over records.
+    chance = np.random.default_rng(0)
+    together, after = 0, 0
+    for _ in range(3000):
+        spans, begin = [], 0
+        while begin < 60:
+            size = int(chance.geometric(0.2))
+            spans.append(range(begin, min(begin + size, 60)))
+            begin += size
+        chosen = [w for k in chance.permutation(len(spans)) for w in spans[k]][:9]
+        together += sum(w + 1 in chosen for w in chosen if w < 59)
+        after += sum(w < 59 for w in chosen)
+    follow = (masked[:, 1:] & masked[:, :-1]).sum().item() / masked[:, :-1].sum().item()
+    assert abs(follow - together / after) < 0.02
 
 
 def test_one_record_alone_and_repeatability() -> None:

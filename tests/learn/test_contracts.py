@@ -238,8 +238,11 @@ class _FaultyEncoder(Encoder):
         self.centre.copy_(torch.from_numpy(arrays["features"][rows].mean(0)))
         self.hidden = 2.0 if self.fault == "forgets" else 1.0
 
-    def forward(self, batch: dict[str, Tensor]) -> Tensor:
-        features: Tensor = self.body(self.hidden * (batch["features"] - self.centre))
+    def enter(self, batch: dict[str, Tensor]) -> Tensor:
+        return self.hidden * (batch["features"] - self.centre)
+
+    def represent(self, entered: Tensor) -> Tensor:
+        features: Tensor = self.body(entered)
         if self.fault == "batch" and len(features) > 1:
             features = features - features.mean(0)
         return features

@@ -15,7 +15,13 @@ from leaven.core.errors import DataError, SettingError, UnknownNameError
 from leaven.data import conversion, kinds
 from leaven.data.content import contents, make_ids
 from leaven.data.dataset import Column, Dataset, Finding
-from leaven.data.labels import clean_labels, label_column, twins, words_for_none
+from leaven.data.labels import (
+    audit_findings,
+    clean_labels,
+    label_column,
+    twins,
+    words_for_none,
+)
 from leaven.data.raw import ROW, SOURCE, Raw, Refused, Spool, quarantine
 
 __all__ = ["Roles", "assemble"]
@@ -34,6 +40,7 @@ class Roles:
     group: str | None = None
     time: str | None = None
     columns: Sequence[Column] | None = None
+    audit: str | None = None
 
 
 @dataclass
@@ -84,6 +91,8 @@ def assemble(
     if not len(kept):
         raise DataError(f"{source} holds no usable records: all {table.num_rows} are empty.")
     meta = _meta(table, roles, kept)
+    if roles.audit is not None:
+        plan.findings += audit_findings(meta["audit"], labels)
     content, unreadable = contents(records, columns, raw.root, confined=not raw.listed)
     ids = _named(make_ids(content, labels), records, unreadable)
     if plan.id is not None:
@@ -147,16 +156,22 @@ def _plan(raw: Raw, roles: Roles) -> tuple[pa.StringArray, _Plan]:
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise DataError(f"several columns are named {repeated[0]!r}. Give each its own name.")
-    for role in ("id", "group", "time"):
-        given = getattr(roles, role)
-        if given is not None and given not in names:
-            raise UnknownNameError(role, given, names)
-    label = raw.fixed_labels or label_column(names, roles.label)
+    for role in ("id", "group", "time", "audit"):
+        named = getattr(roles, role)
+        if named is not None and named not in names:
+            raise UnknownNameError(role, named, names)
+    others = [name for name in names if name != roles.audit]
+    given = (raw.fixed_labels, roles.label, roles.id, roles.group, roles.time)
+    if roles.audit is not None and roles.audit in given:
+        raise SettingError(
+            "audit", "a column that is nothing else: neither label, id, group nor time", roles.audit
+        )
+    label = raw.fixed_labels or label_column(others, roles.label)
     labels = pa.nulls(table.num_rows, pa.string())
     if label is not None and roles.label is not False:
         labels = clean_labels(table[label])
-    plan = _Plan(label, roles.id or _own_id(table, names), [])
-    taken = {label, plan.id, roles.group, roles.time}
+    plan = _Plan(label, roles.id or _own_id(table, others), [])
+    taken = {label, plan.id, roles.group, roles.time, roles.audit}
     if roles.columns is not None:
         plan.features = [column.name for column in roles.columns]
         return labels, plan
@@ -308,7 +323,7 @@ def _slipped(name: str, count: int, shown: tuple[str, ...]) -> Finding:
 
 
 def _meta(table: pa.Table, roles: Roles, kept: npt.NDArray[np.int64]) -> pa.Table:
-    """Source, row, and where named group and time, of the records kept."""
+    """Source, row, and where named group, time and audit, of the records kept."""
     taken = {"source": table[SOURCE], "row": table[ROW]}
     if roles.group is not None:
         taken["group"] = conversion.as_strings(table[roles.group])
@@ -320,6 +335,8 @@ def _meta(table: pa.Table, roles: Roles, kept: npt.NDArray[np.int64]) -> pa.Tabl
         target = conversion.ARROW_TYPES[kind]
         chunks = [conversion.convert(c, kind, target).values for c in table[roles.time].chunks]
         taken["time"] = pa.chunked_array(chunks, target)
+    if roles.audit is not None:
+        taken["audit"] = clean_labels(table[roles.audit])
     meta = pa.table(taken)
     return meta if len(kept) == table.num_rows else meta.take(pa.array(kept))
 

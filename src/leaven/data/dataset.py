@@ -85,7 +85,7 @@ class Dataset:
     modality : name in the registry of modalities.
     columns : the feature columns, in the order of `records`, with their kinds.
     content : (n,) hex digest of each record's features, equal for equal records.
-    meta : (n, …) what is known of a record but is no feature: source, group, time.
+    meta : (n, …) what is known of a record but is no feature: source, group, time, audit.
     root : the folder to which file paths among the records are relative.
     quarantine : rejected records, by QUARANTINE_SCHEMA; nothing is dropped unseen.
     findings : what was noticed while reading.
@@ -114,6 +114,7 @@ class Dataset:
         id: str | None = None,
         group: str | None = None,
         time: str | None = None,
+        audit: str | None = None,
         labels: str | os.PathLike[str] | None = None,
         columns: Sequence[Column] | None = None,
         cache: Path | None = None,
@@ -132,6 +133,8 @@ class Dataset:
         modality : image, text, tabular or embedding; by default found from the columns.
         id, group, time : columns that name a record, its group (patient, author …) and its time
             (ISO dates or numbers). The last two go to `meta` and steer the splits.
+        audit : a column of true labels of records that are to be treated as unlabelled. It goes
+            to `meta`, is never a feature, and nothing that learns or splits reads it.
         labels : the table of labels of a flat folder; by default `labels.csv`, `labels.parquet`
             or `metadata.csv` in it.
         columns : feature columns and kinds as an earlier dataset had them. Nothing is inferred
@@ -145,7 +148,7 @@ class Dataset:
         from leaven.data.assemble import Roles
         from leaven.data.readers import read
 
-        roles = Roles(label, modality, id, group, time, columns)
+        roles = Roles(label, modality, id, group, time, columns, audit)
         return read(path, roles, labels=labels, cache=cache)
 
     @classmethod
@@ -156,20 +159,22 @@ class Dataset:
         *,
         modality: str | None = None,
         ids: Sequence[str] | None = None,
+        audit: Any = None,
         name: str = "data",
     ) -> Dataset:
         """Records in memory: numbers (n, d), uint8 images, or n strings.
 
         Images are (n, h, w), (n, h, w, c) or (n, c, h, w) with 1, 3 or 4 channels. Numbers are
         tabular, or embeddings with `modality="embedding"`. In `y`, -1, None, "" and
-        not-a-number mean unlabelled. Raises SettingError for anything else.
+        not-a-number mean unlabelled; `audit` has the true labels of such records, as for `read`.
+        Raises SettingError for anything else.
 
         >>> Dataset.from_arrays(np.eye(3), [0, 1, -1])
         Dataset('data', tabular, 3 records, 2 labelled, 2 classes)
         """
         from leaven.data.memory import from_arrays
 
-        return from_arrays(X, y, modality=modality, ids=ids, name=name)
+        return from_arrays(X, y, modality=modality, ids=ids, audit=audit, name=name)
 
     @classmethod
     def from_frame(
@@ -181,6 +186,7 @@ class Dataset:
         id: str | None = None,
         group: str | None = None,
         time: str | None = None,
+        audit: str | None = None,
         columns: Sequence[Column] | None = None,
         name: str = "data",
     ) -> Dataset:
@@ -188,7 +194,8 @@ class Dataset:
         from leaven.data.assemble import Roles
         from leaven.data.memory import from_frame
 
-        return from_frame(frame, Roles(label, modality, id, group, time, columns), name=name)
+        roles = Roles(label, modality, id, group, time, columns, audit)
+        return from_frame(frame, roles, name=name)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -222,6 +229,21 @@ class Dataset:
     def unlabelled(self) -> Index:
         """Positions of the unlabelled records."""
         return np.flatnonzero(self.targets < 0)
+
+    @cached_property
+    def audited(self) -> npt.NDArray[np.int64] | None:
+        """(n,) true classes of unlabelled records; None where no audit column was named.
+
+        -1 where nothing is known and for labelled records; the number of classes where the audit
+        column holds a label that is none of them. Not for anything that learns.
+        """
+        if self.meta is None or "audit" not in self.meta.column_names:
+            return None
+        place = {name: i for i, name in enumerate(self.classes)} | {None: -1}
+        said = self.meta["audit"].to_pylist()
+        known = np.array([place.get(name, len(self.classes)) for name in said], dtype=np.int64)
+        known[self.labelled] = -1
+        return known
 
     @cached_property
     def hash(self) -> str:

@@ -9,8 +9,16 @@ import pyarrow.compute as pc
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
 from leaven.data.conversion import as_strings
+from leaven.data.dataset import Finding
 
-__all__ = ["LABEL_NAMES", "clean_labels", "label_column", "twins", "words_for_none"]
+__all__ = [
+    "LABEL_NAMES",
+    "audit_findings",
+    "clean_labels",
+    "label_column",
+    "twins",
+    "words_for_none",
+]
 
 LABEL_NAMES = ("label", "labels", "target", "class", "y", "category", "intent")
 _UNLABELLED = {"", "nan", "NaN", "None", "null", "<NA>"}
@@ -97,6 +105,28 @@ def _whole(text: str) -> str | None:
     if not value.is_integer() or "_" in text:
         return None
     return str(int(value))
+
+
+def audit_findings(audit: pa.ChunkedArray, labels: pa.StringArray) -> list[Finding]:
+    """What is odd about the true labels of unlabelled records: there are none, or unknown ones."""
+    known = audit.filter(pc.and_(labels.is_null(), audit.is_valid()))
+    if not len(known):
+        message = "The audit column holds no label of an unlabelled record: nothing is audited."
+        return [Finding("audit-empty", "warning", message, advice="Name another column.")]
+    unknown = known.filter(pc.invert(pc.is_in(known, value_set=labels.drop_null().unique())))
+    if not len(unknown):
+        return []
+    return [
+        Finding(
+            "audit-unknown-labels",
+            "warning",
+            f"{len(unknown)} of {len(known)} audited records bear a label that no labelled record "
+            "has: whatever is predicted for them counts as wrong.",
+            len(unknown),
+            tuple(sorted(unknown.unique().to_pylist())[:5]),
+            "Mend them if they are slips; label some of them if they are new classes.",
+        )
+    ]
 
 
 def twins(table: pa.Table, names: list[str], label: str, labels: pa.StringArray) -> list[str]:

@@ -23,24 +23,33 @@ _CHANNELS = (1, 3, 4)
 
 
 def from_arrays(
-    X: Any, y: Any = None, *, modality: str | None, ids: Sequence[str] | None, name: str
+    X: Any,
+    y: Any = None,
+    *,
+    modality: str | None,
+    ids: Sequence[str] | None,
+    audit: Any = None,
+    name: str,
 ) -> Dataset:
     """See `Dataset.from_arrays`."""
     columns = _features(X, modality)
     n = len(next(iter(columns.values())))
-    for what, values in (("y", y), ("ids", ids)):
+    for what, values in (("y", y), ("ids", ids), ("audit", audit)):
         if values is not None and len(values) != n:
             raise SettingError(what, f"as long as X, {n}", len(values))
     if y is not None:
         columns["\x1flabel"] = _one_dimensional(y)
     if ids is not None:
         columns["\x1fid"] = pa.array([str(value) for value in ids], pa.string())
+    if audit is not None:
+        columns["\x1faudit"] = _one_dimensional(audit)
     raw = _raw(pa.table(columns), name)
     raw.fixed_labels = "\x1flabel" if y is not None else None
     roles = Roles(
         label=None if y is not None else False,
         modality=modality or ("text" if "text" in columns else None),
         id="\x1fid" if ids is not None else None,
+        audit="\x1faudit" if audit is not None else None,
     )
     return assemble(raw, roles, name=name, source=name)
 

@@ -8,9 +8,11 @@ from typing import Any, ClassVar
 
 import torch
 
+from leaven.core.errors import SettingError
 from leaven.core.registry import Registry
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
+from leaven.data.views.learned import Steering
 
 __all__ = ["MODALITIES", "Modality", "Rejected", "Shown", "Spec"]
 
@@ -57,6 +59,24 @@ class Modality(ABC):
     @abstractmethod
     def strong(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
         """A view that is hard and still keeps the label for a person."""
+
+    def dials(self, spec: Spec) -> tuple[int, int] | None:
+        """What can be steered in the strong view: operations, and bins of magnitude of each.
+
+        None where nothing can; then `steered` raises SettingError.
+        """
+        return None
+
+    def steered(
+        self, batch: Batch, spec: Spec, rng: torch.Generator, rates: torch.Tensor | None
+    ) -> tuple[Batch, Steering]:
+        """A strong view, its magnitudes drawn by rates of the shape `dials(spec)`; what was drawn.
+
+        The caller keeps the rates, all one at first; `Steering.learn` gives the next. Without
+        rates all bins are drawn alike: so are the labelled records viewed that rates are learnt
+        from.
+        """
+        raise SettingError("modality", "one whose strong view can be steered: image", self.name)
 
     @abstractmethod
     def show(self, dataset: Dataset, position: int) -> Shown:

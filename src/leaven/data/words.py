@@ -17,10 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["VOCABULARY", "word_codes"]
+__all__ = ["MASK", "VOCABULARY", "WORD", "clean", "word_codes"]
 
-#: Codes run from 1 to VOCABULARY - 1; 0 is free for padding.
+#: Codes run from 1 to VOCABULARY - 2; 0 is free for padding.
 VOCABULARY = 1 << 20
+#: The code that stands for a word left out; no word has it.
+MASK = VOCABULARY - 1
 
 _SINGLE = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao; Burmese; Khmer
@@ -34,7 +36,8 @@ _LETTER = (
     r"\u060c\u061b\u061f\u06d4\u0964\u0965\u2000-\u206f\u20a0-\u20bf\u2190-\u25ff\u2e00-\u2e7f"
     rf"\u3000-\u303f\ufe00-\ufe0f\ufe30-\ufe6f\ufeff\ufffd{_SINGLE}]"
 )
-_WORD = re.compile(rf"[\0?!{_SINGLE}]|{_LETTER}+(?:(?:'|(?<=\d)[.,](?=\d)){_LETTER}+)*")
+#: One word of a cleaned text; NUL is a word of its own, and parts texts that were joined.
+WORD = re.compile(rf"[\0?!{_SINGLE}]|{_LETTER}+(?:(?:'|(?<=\d)[.,](?=\d)){_LETTER}+)*")
 
 #: Texts are read together in slices of this many, joined by NUL, which no slice's text contains.
 _SLICE = 4096
@@ -49,6 +52,7 @@ class _Codes(dict[str, int]):
         if len(self) >= 1 << 20:  # texts full of identifiers must not fill the memory
             self.clear()
         code = 0 if word == "\0" else 1 + zlib.crc32(word.encode()) % (VOCABULARY - 1)
+        code = min(code, MASK - 1)  # rather share a word's code than the mask's
         self[word] = code
         return code
 
@@ -65,7 +69,7 @@ def word_codes(
     Yields
     ------
     rows : the slice of the texts.
-    codes : (words,) the codes of all words of the slice, in reading order, 1 … VOCABULARY - 1.
+    codes : (words,) the codes of all words of the slice, in reading order, 1 … VOCABULARY - 2.
     ends : (texts of the slice,) where in `codes` each text ends.
 
     >>> texts = pa.chunked_array([["Don't pay 3.14!", None, "don't"]])
@@ -75,14 +79,14 @@ def word_codes(
     codes = _Codes()
     for start in range(0, len(texts), _SLICE):
         rows = slice(start, min(start + _SLICE, len(texts)))
-        joined = "\0".join(_clean(texts[rows]).to_pylist()) + "\0"
-        flat = np.fromiter(map(codes.__getitem__, _WORD.findall(joined)), np.int32)
+        joined = "\0".join(clean(texts[rows]).to_pylist()) + "\0"
+        flat = np.fromiter(map(codes.__getitem__, WORD.findall(joined)), np.int32)
         breaks = np.flatnonzero(flat == 0)
         yield rows, flat[flat != 0], breaks - np.arange(len(breaks))
 
 
-def _clean(texts: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Bounded in length, normalised, lower-cased, without NUL."""
+def clean(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Texts bounded in length, normalised, lower-cased and without NUL; null is an empty text."""
     texts = pc.fill_null(texts.cast(pa.large_string()), "")
     head = pc.utf8_slice_codeunits(texts, 0, _CHARACTERS * 3 // 4)
     tail = pc.utf8_slice_codeunits(texts, -_CHARACTERS // 4)

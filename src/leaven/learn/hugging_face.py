@@ -1,6 +1,6 @@
 """Sentence features from a transformer of the Hugging Face family, frozen.
 
-The only module that imports transformers (extra `text`). A folder is read offline; a hub name is
+Imports transformers (extra `text`), as `masked_model` does and nothing else. A folder is read offline; a hub name is
 looked for in the local cache first and downloaded only if it is not there. Weights are read from
 safetensors alone, and code that comes with a model is never run.
 """

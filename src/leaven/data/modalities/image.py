@@ -24,19 +24,11 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
 from leaven.data.pictures import Look, Unreadable, fit, look, read
+from leaven.data.views.choosing import Choose
 from leaven.data.views.draws import Operation, compose
-from leaven.data.views.image_ops import (
-    Choose,
-    Cutout,
-    Flip,
-    Rotate,
-    ShearX,
-    ShearY,
-    Shift,
-    TranslateX,
-    TranslateY,
-    unit,
-)
+from leaven.data.views.geometric import Rotate, ShearX, ShearY, TranslateX, TranslateY
+from leaven.data.views.image_ops import Cutout, Flip, Shift, unit
+from leaven.data.views.learned import LearnedChoose, Steering
 from leaven.data.views.photometric import (
     AutoContrast,
     Brightness,
@@ -71,8 +63,12 @@ _GREY = (
     TranslateX(),
     TranslateY(),
 )
-STRONG_GREY: tuple[Operation[torch.Tensor], ...] = (Choose(_GREY), Cutout(0.5))
-STRONG_COLOUR: tuple[Operation[torch.Tensor], ...] = (Choose((*_GREY, Colour())), Cutout(0.5))
+_COLOUR = (*_GREY, Colour())
+_COVER = Cutout(0.5)
+STRONG_GREY: tuple[Operation[torch.Tensor], ...] = (Choose(_GREY), _COVER)
+STRONG_COLOUR: tuple[Operation[torch.Tensor], ...] = (Choose(_COLOUR), _COVER)
+LEARNED_GREY = LearnedChoose(_GREY)
+LEARNED_COLOUR = LearnedChoose(_COLOUR)
 
 _LOOKED_AT = 200
 #: Pictures all of one size up to this side keep it; others come to at most `_LARGEST`.
@@ -163,6 +159,19 @@ class Image(Modality):
         operations = STRONG_GREY if spec["channels"] == 1 else STRONG_COLOUR
         return {"pixels": compose(operations, unit(_moved(batch, spec, rng)), rng)}
 
+    def dials(self, spec: Spec) -> tuple[int, int]:
+        """The operations of the strong view, and 17 bins of magnitude each."""
+        learned = _learned(spec)
+        return len(learned.operations), learned.bins
+
+    def steered(
+        self, batch: Batch, spec: Spec, rng: torch.Generator, rates: torch.Tensor | None
+    ) -> tuple[Batch, Steering]:
+        """As the strong view, the magnitudes of its operations by these rates (CTAugment)."""
+        learned, pixels = _learned(spec), unit(_moved(batch, spec, rng))
+        steering = learned.steer(pixels, rng, rates)
+        return {"pixels": _COVER(learned.apply(pixels, steering), rng)}, steering
+
     def show(self, dataset: Dataset, position: int) -> Shown:
         """The picture as a PNG of at most 128 pixels, base64.
 
@@ -183,6 +192,11 @@ class Image(Modality):
 def _moved(batch: Batch, spec: Spec, rng: torch.Generator) -> torch.Tensor:
     """The weak view, still uint8."""
     return compose(WEAK_GREY if spec["channels"] == 1 else WEAK_COLOUR, batch["pixels"], rng)
+
+
+def _learned(spec: Spec) -> LearnedChoose:
+    """The operations of the strong view, their magnitudes learnt."""
+    return LEARNED_GREY if spec["channels"] == 1 else LEARNED_COLOUR
 
 
 def _root(dataset: Dataset) -> Path | None:

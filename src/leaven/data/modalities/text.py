@@ -20,7 +20,8 @@ from leaven.core.errors import DataError
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
-from leaven.data.views.draws import compose
+from leaven.data.rewriting import Rewriter, rewritten
+from leaven.data.views.draws import compose, uniform
 from leaven.data.views.token_ops import BorrowWords, DropSpan, DropWords, SwapNeighbours
 from leaven.data.words import word_codes
 
@@ -43,7 +44,8 @@ _SHOWN = 2000
 class Text(Modality):
     """A text a record. Arrays: "tokens" (n, length) int32 hashed words, 0 after the last.
 
-    Spec: {"column": name, "length": words kept}.
+    Beside them there may be "rewritten" (n, times, length) int32, from `rewrite`: what strong
+    views begin with. Spec: {"column": name, "length": words kept}.
     """
 
     name = "text"
@@ -78,17 +80,37 @@ class Text(Modality):
         rejected = [(int(i), "empty text", _why(texts[int(i)].as_py())) for i in empty]
         return Arrays({"tokens": tokens}), rejected
 
+    def rewrite(
+        self, dataset: Dataset, spec: Spec, rewriter: Rewriter, times: int = 1
+    ) -> npt.NDArray[np.int32]:
+        """(n, times, length) rewritings of each text as codes, all zero for one without a word.
+
+        Raises DataError for a rewriter that gives something else than a text for each, and
+        SettingError for fewer times than one.
+        """
+        texts = _texts(dataset, spec["column"]).to_pylist()
+        parts = [np.zeros((0, spec["length"]), np.int32)]
+        for said in rewritten(texts, rewriter, times):
+            parts += [_rows(codes, ends, spec["length"]) for _, codes, ends in word_codes(said)]
+        return np.concatenate(parts).reshape(len(texts), times, spec["length"])
+
     def plain(self, batch: Batch) -> Batch:
         """The tokens."""
-        return batch
+        return {"tokens": batch["tokens"]}
 
     def weak(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
         """A tenth of the words dropped."""
         return {"tokens": compose(WEAK, batch["tokens"], rng)}
 
     def strong(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
-        """Words borrowed, swapped, a span and many single words dropped."""
-        return {"tokens": compose(STRONG, batch["tokens"], rng)}
+        """Words borrowed, swapped, a span and many single words dropped.
+
+        Where there are rewritings, of one of them or of the original, each as likely.
+        """
+        tokens = batch["tokens"]
+        if "rewritten" in batch:
+            tokens = _one_of(tokens, batch["rewritten"], rng)
+        return {"tokens": compose(STRONG, tokens, rng)}
 
     def show(self, dataset: Dataset, position: int) -> Shown:
         """The text, at most 2000 characters of it; not escaped."""
@@ -135,6 +157,15 @@ def _rows(
     tail = np.where(place >= length - length // 4, np.maximum(counts - length, 0), 0)
     source = np.where(place < counts, starts[:, None] + place + tail, len(codes))
     return np.append(codes, np.int32(0))[source]
+
+
+def _one_of(tokens: torch.Tensor, rewritten: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+    """For each record its tokens or one of its rewritings; one without words counts for nothing."""
+    n, times, _ = rewritten.shape
+    which = (uniform((n,), rng) * (times + 1)).long().clamp_(max=times)
+    all_ways = torch.cat([rewritten, tokens[:, None]], 1)
+    chosen = all_ways[torch.arange(n, device=tokens.device), which]
+    return torch.where((chosen != 0).any(1, keepdim=True), chosen, tokens)
 
 
 def _why(text: str | None) -> str:

@@ -77,12 +77,11 @@ def _folder(
         table = os.fspath(labels) if labels is not None else str(beside[0])
         if labels is not None and not Path(table).exists() and (folder / table).exists():
             table = str(folder / table)
-        keep = [name for name in (roles.id, roles.group, roles.time) if name is not None]
-        return read_flat_folder(folder, _tables([table], cache), roles.label, keep)
+        return read_flat_folder(folder, _tables([table], cache), roles)
     if not entries:
         raise DataError(f"{folder} is empty. Give a folder that holds tables, images or texts.")
     if roles.label is False:  # then sub-folders are no classes, and all files count
-        return read_flat_folder(folder, None, False, [])
+        return read_flat_folder(folder, None, roles)
     if folders:
         return read_class_folders(folder)
     raise DataError(

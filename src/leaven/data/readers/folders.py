@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaven.core.errors import DataError, UnknownNameError
+from leaven.data.assemble import Roles
 from leaven.data.conversion import as_strings
 from leaven.data.kinds import IMAGE_SUFFIXES
 from leaven.data.labels import label_column
@@ -81,13 +82,11 @@ def read_class_folders(folder: Path) -> Raw:
     return raw
 
 
-def read_flat_folder(
-    folder: Path, labels: Raw | None, label: str | bool | None, keep: Sequence[str]
-) -> Raw:
+def read_flat_folder(folder: Path, labels: Raw | None, roles: Roles) -> Raw:
     """Files and a table that names some of them; files it does not name are unlabelled.
 
-    `keep` lists further columns of the table that have a role. Rows whose file is not there are
-    refused. Without a table all files are unlabelled.
+    Columns of the table that have a role are kept. Rows whose file is not there are refused.
+    Without a table all files are unlabelled. Raises UnknownNameError for columns not there.
     """
     names = _listed(folder)
     if labels is None:
@@ -102,7 +101,11 @@ def read_flat_folder(
     file_column = next((c for c in columns if c.lower() in _FILE_COLUMNS), None)
     if file_column is None:
         raise UnknownNameError("file column of the label table", ", ".join(columns), _FILE_COLUMNS)
-    chosen = label_column([c for c in columns if c != file_column], label)
+    keep = {role: getattr(roles, role) for role in ("id", "group", "time", "audit")}
+    for role, name in keep.items():
+        if name is not None and name not in columns:
+            raise UnknownNameError(role, name, columns)
+    chosen = label_column([c for c in columns if c not in (file_column, roles.audit)], roles.label)
     mentioned = as_strings(table[file_column]).to_pylist()
     place = {
         os.path.normpath(str(name)).replace(os.sep, "/"): i for i, name in enumerate(mentioned)
@@ -116,7 +119,7 @@ def read_flat_folder(
     twice = len(mentioned) - len(place)
     if twice:
         refused += _repeated(mentioned, place, origin)
-    wanted = list(dict.fromkeys(c for c in (chosen, *keep) if c is not None))
+    wanted = list(dict.fromkeys(c for c in (chosen, *keep.values()) if c is not None))
     rows = pa.array([place.get(name) for name in fit], pa.int64())
     raw = _files(folder, kind, fit, table.select(wanted).take(rows))
     raw.refused += labels.refused + others + refused

@@ -147,7 +147,8 @@ class Solarise(Photometric):
 
     def apply(self, pixels: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
         """Pixels at or above the threshold inverted."""
-        return torch.where(pixels >= _column(parameter), 1 - pixels, pixels)
+        # |x - 1| is 1 - x: cheaper than a choice pixel by pixel, and as exact.
+        return (pixels - (pixels >= _column(parameter)).to(pixels.dtype)).abs_()
 
 
 @dataclass(frozen=True)
@@ -157,8 +158,8 @@ class AutoContrast(Photometric):
     def apply(self, pixels: torch.Tensor, parameter: torch.Tensor) -> torch.Tensor:
         """Pixels with each channel's darkest at 0 and brightest at 1."""
         low, high = pixels.amin((2, 3), keepdim=True), pixels.amax((2, 3), keepdim=True)
-        span = high - low
-        return torch.where(span > 0, (pixels - low) / span.clamp_min(1e-12), pixels)
+        flat = high == low
+        return (pixels - low.masked_fill(flat, 0)) / (high - low).masked_fill_(flat, 1)
 
 
 @dataclass(frozen=True)
@@ -178,4 +179,4 @@ class Equalise(Photometric):
         below = counts.cumsum(1) - counts
         table = ((below + step // 2) // step.clamp_min(1)).clamp_(max=255)
         table = torch.where(step > 0, table, place)
-        return table.gather(1, levels).view(n, c, h, w).to(pixels.dtype).div_(255)
+        return (table.to(pixels.dtype) / 255).gather(1, levels).view(n, c, h, w)

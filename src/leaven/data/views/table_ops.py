@@ -12,7 +12,7 @@ import torch
 
 from leaven.data.views.draws import others, uniform
 
-__all__ = ["DropColumns", "Noise", "SwapCells", "cells"]
+__all__ = ["DropColumns", "MixRows", "Noise", "SwapCells", "cells"]
 
 
 def cells(widths: Sequence[int], device: torch.device) -> torch.Tensor:
@@ -48,6 +48,33 @@ class SwapCells:
     def apply(self, values: torch.Tensor, lenders: torch.Tensor) -> torch.Tensor:
         """`values` (n, columns) with each column's values from `lenders` (n, columns)."""
         return values.gather(0, lenders)
+
+
+@dataclass(frozen=True)
+class MixRows:
+    """Move rows towards another record's by a share drawn a record from [low, high).
+
+    Mixup of records without their labels (Zhang et al. 2018, arXiv:1710.09412), which holds for
+    small shares alone: numbers are interpolated, and what has no middle, a category or a number
+    that one of the two lacks, is the nearer record's.
+    """
+
+    low: float
+    high: float
+
+    def draw(self, size: int, rng: torch.Generator) -> tuple[torch.Tensor, torch.Tensor]:
+        """(size,) partners, never oneself, and (size, 1) shares of the way to them."""
+        return others((size,), rng), uniform((size, 1), rng, self.low, self.high)
+
+    def apply(self, values: torch.Tensor, drawn: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+        """(n, columns) floats, NaN where missing, or whole numbers, which are categories."""
+        partner, share = drawn
+        theirs = values[partner]
+        nearer = torch.where(share < 0.5, values, theirs)
+        if not values.is_floating_point():
+            return nearer
+        middle = torch.lerp(values, theirs, share)
+        return torch.where(middle.isnan(), nearer, middle)
 
 
 @dataclass(frozen=True)

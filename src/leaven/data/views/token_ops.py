@@ -13,8 +13,21 @@ from dataclasses import dataclass
 import torch
 
 from leaven.data.views.draws import others, uniform
+from leaven.data.words import MASK
 
-__all__ = ["BorrowWords", "DropSpan", "DropWords", "SwapNeighbours", "compact", "lengths"]
+__all__ = [
+    "BorrowWords",
+    "DropSpan",
+    "DropWords",
+    "MaskSpan",
+    "SwapNeighbours",
+    "compact",
+    "lengths",
+]
+
+
+#: Chance that a span ends after a word: SpanBERT's p.
+_CUT = 0.2
 
 
 def lengths(tokens: torch.Tensor) -> torch.Tensor:
@@ -28,8 +41,11 @@ def compact(tokens: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
     >>> compact(torch.tensor([[7, 8, 9, 0]]), torch.tensor([[True, False, True, False]]))
     tensor([[7, 9, 0, 0]])
     """
-    order = (~keep).to(torch.uint8).argsort(stable=True, dim=1)
-    return (tokens * keep).gather(1, order)
+    keep = keep & (tokens != 0)
+    n, length = tokens.shape
+    # Each word to the place that counts the words kept before it; the others past the end.
+    place = (keep.cumsum(1) - 1).masked_fill_(~keep, length)
+    return tokens.new_zeros(n, length + 1).scatter_(1, place, tokens)[:, :length]
 
 
 def _rates(tokens: torch.Tensor, rng: torch.Generator, low: float, high: float) -> torch.Tensor:
@@ -98,13 +114,15 @@ class SwapNeighbours:
         """(n, length) the place that each word is taken from."""
         n, length = tokens.shape
         rate = _rates(tokens, rng, self.low, self.high)
-        begin = (uniform((n, 1), rng) < 0.5).long()
-        place = torch.arange(length, device=tokens.device).expand(n, length)
-        partner = ((place - begin) ^ 1) + begin
-        inside = (partner >= 0) & (partner < lengths(tokens)[:, None]) & (tokens != 0)
-        left = torch.minimum(place, partner).clamp(min=0)
-        swap = (uniform((n, length), rng) < rate).gather(1, left) & inside
-        return torch.where(swap, partner, place)
+        begin = (uniform((n,), rng) < 0.5).long()
+        place = torch.arange(length, device=tokens.device)
+        first = torch.arange(2, device=tokens.device)[:, None]
+        partner = ((place - first) ^ 1) + first  # (2, length): of pairs from either beginning
+        left, right = torch.minimum(place, partner), torch.maximum(place, partner)
+        inside = (left >= 0)[begin] & (right[begin] < lengths(tokens)[:, None])
+        lucky = uniform((n, length), rng) < rate
+        swap = lucky.gather(1, left.clamp(min=0)[begin]) & inside
+        return torch.where(swap, partner[begin], place)
 
     def apply(self, tokens: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
         """The same words in the new order."""
@@ -140,6 +158,47 @@ class BorrowWords:
         """The records with the borrowed words."""
         replace, lender, place = drawn
         return torch.where(replace, tokens[lender, place], tokens)
+
+    def __call__(self, tokens: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """Draw and apply."""
+        return self.apply(tokens, self.draw(tokens, rng))
+
+
+@dataclass(frozen=True)
+class MaskSpan:
+    """Put `MASK` for whole spans, a share of the record's words drawn from [low, high).
+
+    SpanBERT (Joshi et al. 2020, arXiv:1907.10529, section 3.1): lengths are geometric, 5 words in
+    the mean, and spans are taken until the share is reached. Here a record is first cut into
+    such spans, which are taken in random order, and the last one taken may be cut short; there
+    is no longest span.
+    To an encoder a mask is a word that it has never seen: a bag counts it as nothing and gains
+    no false pair of the words beside it, a sequence keeps every other word's place.
+    """
+
+    low: float
+    high: float
+
+    def draw(self, tokens: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
+        """(n, length) true where a word is masked; each record with words keeps one at least."""
+        n, length = tokens.shape
+        words = lengths(tokens)[:, None]
+        wanted = _rates(tokens, rng, self.low, self.high) * words + uniform((n, 1), rng)
+        wanted = torch.minimum(wanted.long(), words - 1)
+        span = (uniform((n, length), rng) < _CUT).cumsum(1)
+        luck = uniform((n, length + 1), rng).gather(1, span)
+        # Words in the order of their spans' luck, within a span from either side: the last one
+        # is cut short, and always at its end would spare the end of a text.
+        place = torch.arange(length, device=tokens.device)
+        side = uniform((n, 1), rng) < 0.5
+        within = torch.where(side, place, length - 1 - place)
+        key = (luck * 2**24).long() * length + within
+        order = key.masked_fill_(tokens == 0, length << 24).argsort(dim=1)
+        return torch.zeros_like(tokens, dtype=torch.bool).scatter(1, order, place < wanted)
+
+    def apply(self, tokens: torch.Tensor, drawn: torch.Tensor) -> torch.Tensor:
+        """The records with their masks, as long as before."""
+        return tokens.masked_fill(drawn, MASK)
 
     def __call__(self, tokens: torch.Tensor, rng: torch.Generator) -> torch.Tensor:
         """Draw and apply."""

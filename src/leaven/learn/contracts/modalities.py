@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import torch
 
+from leaven.core.errors import SettingError
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Spec
@@ -37,8 +38,13 @@ class _Subject:
         return self.arrays.batch(np.concatenate([np.zeros_like(rows), rows]))
 
     def views(self) -> dict[str, Callable[[Batch, int], Batch]]:
-        """The weak and the strong view, each by a batch and a seed."""
+        """The weak, the strong and any steered view, each by a batch and a seed."""
         drawn = {"weak": self.modality.weak, "strong": self.modality.strong}
+        if dials := self.modality.dials(self.spec):
+            rates = torch.ones(dials)
+            drawn["steered"] = lambda batch, spec, rng: self.modality.steered(
+                batch, spec, rng, rates
+            )[0]
         return {
             name: lambda batch, seed, draw=draw: draw(  # type: ignore[misc]
                 batch, self.spec, torch.Generator().manual_seed(seed)
@@ -109,6 +115,35 @@ def _one_parameter_a_record(subject: _Subject) -> None:
         require(len(rows) > few, f"{copies} copies of a record have {len(rows)} {which} views")
 
 
+def _steering_obeys(subject: _Subject) -> None:
+    """What was drawn says so, and rates decide; a modality without dials refuses to be steered."""
+    batch, dials = subject.batch(), subject.modality.dials(subject.spec)
+    size = 2 * len(subject.arrays)
+    rng = torch.Generator().manual_seed(0)
+    if dials is None:
+        try:
+            subject.modality.steered(batch, subject.spec, rng, None)
+        except SettingError:
+            return
+        require(False, "it has no dials, and is steered all the same")
+    assert dials is not None
+    operations, bins = dials
+    rates = torch.zeros(dials)
+    rates[:, 0] = 1.0
+    _, drawn = subject.modality.steered(batch, subject.spec, rng, rates)
+    require(
+        len(drawn.which) == size and drawn.which.shape == drawn.bin.shape, "it hides what it drew"
+    )
+    require(bool((drawn.bin == 0).all()), "bins of rate zero are drawn")
+    _, drawn = subject.modality.steered(batch, subject.spec, rng, None)
+    within = bool((drawn.which < operations).all() and (drawn.bin < bins).all())
+    require(within, f"it draws outside its {operations} operations and {bins} bins")
+    learnt = drawn.learn(torch.ones(dials), torch.zeros(size))
+    lowered = torch.zeros(dials, dtype=torch.bool)
+    lowered[drawn.which, drawn.bin] = True
+    require(torch.equal(learnt < 1, lowered), "others are blamed than the bins that were drawn")
+
+
 def _names_its_encoders(subject: _Subject) -> None:
     for name in (subject.modality.encoder, subject.modality.features):
         require(name in ENCODERS, f"its encoder {name!r} is not registered")
@@ -137,6 +172,7 @@ MODALITY_CHECKS: tuple[Check, ...] = (
     Check("views keep the shape", _views_keep_the_shape),
     Check("the generator decides", _generator_decides),
     Check("one parameter a record", _one_parameter_a_record),
+    Check("steering obeys", _steering_obeys),
     Check("names its encoders", _names_its_encoders),
     Check("shows a record", _shows_a_record),
 )
