@@ -344,6 +344,30 @@ def test_predictions_of_labelled_records_are_measured(wine: Path, home: Path, tm
     assert any("label" in finding["name"] for finding in told["findings"])
 
 
+def test_an_audit_column_is_only_read_to_say_how_right_the_pseudo_labels_are(
+    home: Path, tmp_path: Path
+):
+    rng, y = np.random.default_rng(0), np.arange(150) % 2
+    frame = pd.DataFrame(rng.normal(size=(150, 3)) + 2.5 * y[:, None], columns=list("abc"))
+    frame["kind"] = [f"k{t}" if i < 30 else None for i, t in enumerate(y)]
+    frame["truth"] = [f"k{t}" if i >= 90 else None for i, t in enumerate(y)]
+    frame.loc[149, "truth"] = "unheard"
+    frame.to_csv(tmp_path / "audited.csv", index=False)
+    words = ("--label", "kind", "--method", "fixmatch", "--budget", "20steps")
+    told = fit(tmp_path / "audited.csv", home, *words, "--audit", "truth")
+    assert set(told) == STORY | {"audit"}
+    assert (told["audit"]["records"], told["audit"]["unknown"]) == (60, 1)
+    assert told["audit"]["accuracy"]["n"] == 60
+    assert told["audit"]["accuracy"]["value"] > 0.8
+    assert [column["name"] for column in told["dataset"]["columns"]] == ["a", "b", "c"]
+    run = Run.load(told["run"]["folder"])
+    assert "--audit truth" in run.story["run"]["command"]
+    assert "Audit:" in (run.folder / "report.html").read_text()
+    log = run.story["training"]["pseudo_history"]
+    assert [point["step"] for point in log] == list(range(1, 21))
+    assert run.predict(frame.drop(columns=["truth", "kind"])).shape == (150, 2)
+
+
 def test_calibration_is_told_before_and_after(spread: Run):
     told = spread.story["calibration"]
     for side in ("before", "after"):
@@ -415,6 +439,7 @@ def test_a_required_verdict_that_does_not_hold_is_exit_one(wine: Path, home: Pat
         (["--method", "fixmach"], "Did you mean 'fixmatch'?"),
         (["--budget", "soon"], "a time or steps"),
         (["--label", "colour"], "colour"),
+        (["--audit", "bottles"], "Did you mean 'bottle'?"),
         (["--encoder", "no-such-encoder"], "no-such-encoder"),
     ],
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from leaven.evaluate.run import Run
 if TYPE_CHECKING:
     from leaven.evaluate.scored import Predictions
 
-__all__ = ["Run", "check", "compare", "encoders", "fit", "methods", "predict", "report"]
+__all__ = ["Run", "check", "choices", "compare", "encoders", "fit", "methods", "predict", "report"]
 
 Listener = Callable[[Progress], None]
 
@@ -31,6 +31,7 @@ def check(
     id: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    audit: str | None = None,
     labels: str | None = None,
     progress: Listener | None = None,
 ) -> dict[str, Any]:
@@ -46,7 +47,14 @@ def check(
     tell = progress or (lambda _: None)
     tell(Progress("reading the records"))
     dataset = _dataset(
-        data, label=label, modality=modality, id=id, group=group, time=time, labels=labels
+        data,
+        label=label,
+        modality=modality,
+        id=id,
+        group=group,
+        time=time,
+        audit=audit,
+        labels=labels,
     )
     spec = MODALITIES[dataset.modality].describe(dataset)
     tell(Progress("decoding the records"))
@@ -70,12 +78,14 @@ def fit(
     id: str | None = None,
     group: str | None = None,
     time: str | None = None,
+    audit: str | None = None,
     labels: str | None = None,
     method: str | None = None,
     encoder: str | None = None,
     budget: str | None = None,
     seed: int | None = None,
     recipe: str | Path | Recipe | None = None,
+    settings: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
     fresh: bool = False,
     progress: Listener | None = None,
@@ -86,8 +96,12 @@ def fit(
     ----------
     data : a path (see `Dataset.read`), a Dataset, or a data frame.
     label, modality, id, group, time, labels : how to read a path or a frame.
+    audit : a column of true labels of records that are to be treated as unlabelled; it is read
+        only to say how right their pseudo-labels are.
     method, encoder, budget, seed : override the recipe's; `method` defaults to `auto`.
     recipe : a Recipe or the path of its TOML file.
+    settings : changes of the method's objective by name, `{"accept": "AtLeast(0.8)"}` (see
+        `choices`), and of the training, `{"training.rate": 0.001}`; they override the recipe's.
     out : the folder in which the run's folder is made; its name follows from data and recipe,
         so the same call goes on with a run that was cut off, and returns one that is done.
     fresh : begin anew even so.
@@ -99,7 +113,14 @@ def fit(
     from leaven.evaluate.made import make_run
 
     dataset = _dataset(
-        data, label=label, modality=modality, id=id, group=group, time=time, labels=labels
+        data,
+        label=label,
+        modality=modality,
+        id=id,
+        group=group,
+        time=time,
+        audit=audit,
+        labels=labels,
     )
     if not len(dataset.labelled):
         raise DataError(
@@ -113,8 +134,11 @@ def fit(
     base = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe) if recipe else Recipe()
     asked = {"method": method, "encoder": encoder, "budget": budget, "seed": seed}
     values = base.model_dump() | {k: v for k, v in asked.items() if v is not None}
+    for name, value in (settings or {}).items():
+        table = "training" if name.startswith("training.") else "objective"
+        values[table][name.removeprefix("training.")] = value
     whole = Recipe.build(values)
-    command = _command(dataset, label, modality, id, group, time, labels, whole, out)
+    command = _command(dataset, label, modality, id, group, time, audit, labels, whole, out)
     return make_run(dataset, whole, Path(out), command, fresh, progress or (lambda _: None))
 
 
@@ -166,6 +190,23 @@ def methods() -> list[dict[str, Any]]:
     ]
 
 
+def choices() -> list[dict[str, str]]:
+    """What rows are composed of: part, name, how it is written with its defaults, summary."""
+    from leaven.learn.choices.choice import PARTS
+    from leaven.learn.choices.compose import in_words
+
+    return [
+        {
+            "part": part,
+            "name": name,
+            "written": in_words(kind()),
+            "summary": (kind.__doc__ or "").partition("\n\n")[0].replace("\n    ", " "),
+        }
+        for part, registry in PARTS.items()
+        for name, kind in registry.items()
+    ]
+
+
 def encoders() -> list[dict[str, Any]]:
     """All encoders of Leaven's own: name, modality, summary."""
     from leaven.learn.encoder import ENCODERS
@@ -200,6 +241,7 @@ def _command(
     id: str | None,
     group: str | None,
     time: str | None,
+    audit: str | None,
     labels: str | None,
     recipe: Recipe,
     out: str | Path,
@@ -211,6 +253,7 @@ def _command(
         "id": id,
         "group": group,
         "time": time,
+        "audit": audit,
         "labels": labels,
         "method": recipe.method,
         "encoder": recipe.encoder,

@@ -68,7 +68,7 @@ def test_no_command_is_wrong_use():
 def test_check_hands_on_its_options(api):
     result = run(
         *("check", "x.csv", "--label", "y", "--modality", "text", "--id", "k"),
-        *("--group", "g", "--time", "t", "--labels", "l.csv"),
+        *("--group", "g", "--time", "t", "--audit", "a", "--labels", "l.csv"),
     )
     assert result.exit_code == 0
     (name, options) = api.calls[0]
@@ -81,6 +81,7 @@ def test_check_hands_on_its_options(api):
         "id": "k",
         "group": "g",
         "time": "t",
+        "audit": "a",
         "labels": "l.csv",
     }
 
@@ -115,7 +116,7 @@ def test_fit_hands_on_its_options(api):
     result = run(
         *("fit", "x.csv", "--label", "y", "--method", "fixmatch", "--encoder", "enc"),
         *("--budget", "400steps", "--seed", "3", "--out", "o"),
-        *("--recipe", "r.toml", "--fresh", "--json"),
+        *("--recipe", "r.toml", "--audit", "truth", "--fresh", "--json"),
     )
     assert result.exit_code == 0
     assert api.calls[0][1] == {
@@ -125,6 +126,7 @@ def test_fit_hands_on_its_options(api):
         "id": None,
         "group": None,
         "time": None,
+        "audit": "truth",
         "labels": None,
         "method": "fixmatch",
         "encoder": "enc",
@@ -132,6 +134,7 @@ def test_fit_hands_on_its_options(api):
         "seed": 3,
         "out": "o",
         "recipe": "r.toml",
+        "settings": {},
         "fresh": True,
         "progress": None,
     }
@@ -155,6 +158,43 @@ def test_fit_json_keeps_stdout_for_the_object(api):
     assert list(story) == ["run", "dataset", "metrics", "baseline", "verdict"]
     assert story["metrics"]["log_loss"]["value"] is None
     assert "left" not in result.stderr
+
+
+AUDIT = {
+    "records": 400,
+    "unknown": 12,
+    "threshold": 0.95,
+    "precision": {"value": 0.971, "low": 0.946, "high": 0.985, "n": 312},
+    "accuracy": {"value": 0.91, "low": 0.878, "high": 0.934, "n": 400},
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (
+            {},
+            "Audit: precision of confident pseudo-labels 97.1 % (94.6 to 98.5) on 312 audited",
+        ),
+        (
+            {},
+            " accuracy 91.0 % (87.8 to 93.4) on all 400. 12 of them bear a label that is no class",
+        ),
+        (
+            {"precision": None, "unknown": 0},
+            "Audit: no prediction has a confidence of 95 %; accuracy 91.0 % (87.8 to 93.4) on all",
+        ),
+        (
+            {"records": 0, "precision": None, "accuracy": None},
+            "Audit: the column holds no label of an unlabelled record.",
+        ),
+    ],
+)
+def test_fit_says_what_the_audit_found(monkeypatch, told: dict[str, Any], said: str):
+    monkeypatch.setattr(fake_api, "STORY", {**fake_api.STORY, "audit": {**AUDIT, **told}})
+    use(monkeypatch)
+    assert said in spoken("fit", "x.csv")
+    assert json.loads(run("fit", "x.csv", "--json").stdout)["audit"] == {**AUDIT, **told}
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("better", 0), ("unproven", 1), ("worse", 1)])

@@ -175,6 +175,7 @@ class _Work:
             unlabelled=parts.unlabelled,
             encoder=recipe.encoder,
             seed=recipe.seed,
+            settings=recipe.objective,
             training=recipe.training,
             common=np.setdiff1d(parts.unlabelled, np.concatenate([_NONE, *parts.barred])),
         )
@@ -225,7 +226,8 @@ class _Work:
 
     def _do(self, stage: Stage, due: float | None = None) -> Generator[Progress, None, Network]:
         """Fit one stage and ask it about the records it is judged on."""
-        fit = fit_stage(stage, self.problem, self.folder, self.pace, due)
+        truth = self.found.dataset.audited
+        fit = fit_stage(stage, self.problem, self.folder, self.pace, due, truth)
         weight = self.pace.weight(stage)
         network: Network
         while True:

@@ -16,6 +16,7 @@ from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Index
 from leaven.evaluate.folder import RunFolder, write_json
+from leaven.evaluate.pseudo_log import CLASS_POINTS, PseudoLog
 from leaven.learn.method import METHODS, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.state import TrainState
@@ -37,7 +38,7 @@ __all__ = [
 FOLD_SHARE = 0.5
 _PROBE = 0.015  # of a time budget, for finding out what a step of a method costs
 _RESERVE = 0.04  # of a time budget, for predictions, figures and the report
-_POINTS = 80  # of a stage's history
+_POINTS = 4 * CLASS_POINTS  # of a stage's history
 CHECKPOINT_SECONDS = 5.0
 
 
@@ -201,12 +202,14 @@ def fit_stage(
     folder: RunFolder,
     pace: Pace,
     due: float | None = None,
+    truth: npt.NDArray[np.int64] | None = None,
 ) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
     """Fit one stage, going on from its checkpoint; return the network and a record of it.
 
     A finished stage is read back instead. A checkpoint is written every CHECKPOINT_SECONDS or so.
     `due` is the folder's time by which it is to end; without one it takes the steps of its pace.
-    Progress counts the stage's steps.
+    `truth` (n,) is what is known of the unlabelled records; it goes to the log of pseudo-labels
+    and nowhere else. Progress counts the stage's steps.
     """
     home = folder.work / stage.name
     if is_done(stage, folder):
@@ -221,6 +224,7 @@ def fit_stage(
         steps=pace.steps(stage),
     )
     history: list[dict[str, float]] = []
+    log = PseudoLog(problem.classes, None if truth is None else truth[stage.unlabelled])
     every = CHECKPOINT_SECONDS
     before, began = 0.0, time.monotonic()  # seconds of this stage in earlier processes, and now
     setup, number, saved = 0.0, 0, began
@@ -236,9 +240,12 @@ def fit_stage(
             setup, first, first_number = now - began, now, step.number
             if step.state is not None and step.state.note:
                 history, before = step.state.note["history"], step.state.note["seconds"]
+                log.restore(step.state.note["pseudo_labels"])
         number = step.number
+        if step.taught is not None:
+            log.add(number, step.taught)
         if number * _POINTS // step.total > (number - 1) * _POINTS // step.total:
-            history.append(_point(step))
+            history.append(_point(step) | log.point(number, step.total))
             yield Progress(stage.title, number, step.total, figures=history[-1])
         if step.state is None:
             continue
@@ -247,7 +254,11 @@ def fit_stage(
             _keep_to(due - folder.elapsed, each, step.state, pace.least)
         # After the last step none: a fit that goes on from there would have no step to tell of.
         if now - saved > every and number < step.state.total:
-            step.state.note = {"history": history, "seconds": before + now - began}
+            step.state.note = {
+                "history": history,
+                "seconds": before + now - began,
+                "pseudo_labels": log.note,
+            }
             step.state.save(checkpoint)
             folder.tick()
             # Large states must not spend the budget on being written.
@@ -262,6 +273,7 @@ def fit_stage(
         "setup": setup,
         "seconds": before + time.monotonic() - began,
         "history": history,
+        "pseudo_history": log.by_class,
     }
     write_json(home / "stage.json", record)
     checkpoint.unlink(missing_ok=True)
@@ -277,7 +289,10 @@ def _only(targets: npt.NDArray[np.int64], train: Index) -> npt.NDArray[np.int64]
 
 
 def _point(step: Step) -> dict[str, float]:
-    """One point of the history: the step, its loss, terms and figures."""
+    """One point of the history: the step, its loss, terms and figures.
+
+    Those that the log of pseudo-labels tells too are replaced by its means since the last point.
+    """
     named = step.terms | step.figures
     values = {name: round(float(value), 6) for name, value in named.items()}
     loss = sum(float(term) for term in step.terms.values())

@@ -19,9 +19,10 @@ import numpy.typing as npt
 from leaven.core.wording import count
 from leaven.data.dataset import Dataset, Finding, Index
 from leaven.data.modality import MODALITIES
+from leaven.evaluate.audit import audit, share_right
 from leaven.evaluate.calibration import adaptive_ece, brier, ece, reliability
 from leaven.evaluate.experiment import Experiment
-from leaven.evaluate.intervals import Estimate, wilson
+from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.metrics import confusion, measure, per_class
 from leaven.learn.method import METHODS
 
@@ -78,6 +79,7 @@ def tell(
     top = unlabelled.max(1) if len(unlabelled) else np.zeros(0)
     counts, edges = np.histogram(top, bins=20, range=(0, 1))
     parts = found.split
+    audited = audit(found.dataset, unlabelled, _CONFIDENT)
     return {
         "run": run,
         "dataset": dataset_story(found.dataset, found.findings),
@@ -112,7 +114,9 @@ def tell(
                 if record["final"]
             ],
             "pseudo_labels": _pseudo_labels(found, unlabelled, other),
+            "pseudo_history": found.records[-1]["pseudo_history"],
         },
+        **({} if audited is None else {"audit": audited}),
         "confidence": {"edges": edges.tolist(), "counts": counts.tolist()},
         "next": _next(found),
         "environment": environment(),
@@ -161,24 +165,14 @@ def _pseudo_labels(found: Experiment, unlabelled: Floats, other: Floats) -> dict
     shares = np.bincount(said, minlength=k) / len(said)
     given = np.bincount(found.dataset.targets[found.dataset.labelled], minlength=k)
     confidence = np.bincount(said, top, minlength=k) / np.maximum(np.bincount(said, minlength=k), 1)
-    precision = None
     judged = found.probabilities[found.verdict.kept]
-    sure = judged.max(1) >= _CONFIDENT if len(judged) else np.zeros(0, bool)
-    if sure.any():
-        right = int((judged.argmax(1) == found.targets)[sure].sum())
-        low, high = wilson(right, int(sure.sum()))
-        precision = {
-            "value": right / int(sure.sum()),
-            "low": float(low),
-            "high": float(high),
-            "n": int(sure.sum()),
-        }
+    right = judged.argmax(1) == found.targets
     return {
         "threshold": _CONFIDENT,
         "coverage": float((top >= _CONFIDENT).mean()),
         "agreement_with_baseline": float((said == other.argmax(1))[watched].mean()),
         "watched": int(watched.sum()),
-        "precision": precision,
+        "precision": share_right(right[judged.max(1) >= _CONFIDENT]),
         "per_class": [
             {
                 "class": name,

@@ -1,8 +1,8 @@
 """Sentence features from a transformer of the Hugging Face family, frozen.
 
-Imports transformers (extra `text`), as `masked_model` does and nothing else. A folder is read offline; a hub name is
-looked for in the local cache first and downloaded only if it is not there. Weights are read from
-safetensors alone, and code that comes with a model is never run.
+Imports transformers (extra `text`), as `masked_model` does and nothing else. A folder is read
+offline; a hub name is looked for in the local cache first and downloaded only if it is not there.
+Weights are read from safetensors alone, and code that comes with a model is never run.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ __all__ = [
     "Interval",
     "Row",
     "Series",
+    "Timeline",
     "bars",
     "difference",
     "heatmap",
@@ -22,6 +23,7 @@ __all__ = [
     "pairs",
     "reliability",
     "sparkline",
+    "timelines",
 ]
 
 _LABELLED_CLASSES = 30
@@ -53,6 +55,14 @@ class Series:
     name: str
     kind: str
     points: Sequence[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """A name and a share at each of the same steps, None where there was nothing to share."""
+
+    name: str
+    values: Sequence[float | None]
 
 
 def difference(value: Interval, method: str, baseline: str, width: int) -> Markup:
@@ -217,6 +227,34 @@ def lines(
             text(end[0] + 9, place + 15, show(s.points[-1][1]), f"{s.kind} strong"),
         ]
     return picture(width, height, label, *shapes)
+
+
+def timelines(
+    rows: Sequence[Timeline], steps: Sequence[float], label: str, kind: str, width: int
+) -> Markup:
+    """One line of cells a name: the fuller the colour, the larger the share at that step.
+
+    A dash stands where there was nothing to share. The last share stands at the right.
+    """
+    room, high, end = (112 if width < 500 else 190), 22, 64
+    wide = (width - room - end) / len(steps)
+    shapes = []
+    for i, row in enumerate(rows):
+        top = high * i
+        shapes.append(text(0, top + 15, fit(row.name, room - 8)))
+        shapes.append(rect(room, top + 1, wide * len(steps), high - 2, "empty"))
+        for j, (step, value) in enumerate(zip(steps, row.values, strict=True)):
+            left = room + j * wide
+            middle = left + wide / 2
+            cell = line(middle - 2, top + high / 2, middle + 2, top + high / 2, "axis")
+            if value is not None:
+                cell = rect(left + 0.5, top + 1, wide - 1, high - 2, kind, 0.08 + 0.92 * value**0.8)
+            shapes.append(group(f"{row.name} to step {count(step)}: {percent(value)}", cell))
+        shapes.append(text(width, top + 15, percent(row.values[-1]), f"{kind} strong", "end"))
+    bottom = high * len(rows)
+    shapes.append(text(room, bottom + 18, f"step {count(steps[0])}", "soft"))
+    shapes.append(text(width - end, bottom + 18, f"step {count(steps[-1])}", "soft", "end"))
+    return picture(width, bottom + 24, label, *shapes)
 
 
 def _spread(places: Sequence[float], apart: float, lowest: float) -> list[float]:

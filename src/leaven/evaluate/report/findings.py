@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from leaven.core.wording import count, percent, points
-from leaven.evaluate.report.charts import Row, Series
+from leaven.core.wording import count, many, percent, points
+from leaven.evaluate.report.charts import Row, Series, Timeline
 
 __all__ = [
+    "accepted_title",
     "calibration_title",
     "classes_title",
     "confidence_title",
@@ -18,6 +19,7 @@ __all__ = [
     "loss_title",
     "metrics_title",
     "pseudo_labels_title",
+    "right_title",
 ]
 
 
@@ -63,7 +65,44 @@ def coverage_title(series: Sequence[Series]) -> str:
     title = f"At the end {percent(ends['coverage'])} of the unlabelled records were learned from"
     if "agreement" in ends:
         title += f"; {percent(ends['agreement'])} agreed"
+    if "precision" in ends:
+        title += f"; {percent(ends['precision'])} of those audited were right"
     return title
+
+
+def accepted_title(rows: Sequence[Timeline], together: float | None) -> str:
+    """The class accepted least at the end, the first of `rows`, beside all `together`."""
+    k, first, least = count(len(rows)), _short(rows[0].name), rows[0].values[-1]
+    for share, told in ((None, "no record was taken for"), (0, "no guess was accepted for")):
+        several = [row for row in rows if row.values[-1] == share]
+        if len(several) == 1:
+            return f"At the end {told} {first}"
+        if several:
+            return f"At the end {told} {count(len(several))} of {k} classes, such as {first}"
+    title = f"At the end {first} is accepted in {percent(least)} of its guesses"
+    if together is None or least is None:
+        return title
+    if together - least < 0.005:
+        return f"At the end every class is accepted alike, in {percent(together)} of its guesses"
+    return f"{title}, all classes in {percent(together)}"
+
+
+def right_title(
+    rows: Sequence[Timeline], together: float | None, records: float | None, apart: bool
+) -> str:
+    """How often the first of `rows` was right at the end, on so many `records`.
+
+    `together` is the share of all classes; `apart` says whether the first is shown to be below.
+    """
+    if together is None:
+        return "At the end no accepted guess was of an audited record"
+    if together == 1:
+        return "At the end every accepted guess of an audited record was right"
+    if not apart:
+        return f"At the end {percent(together)} of those audited were right; no class stands out"
+    on = f" on {many(int(records), 'record', 'records')}" if records else ""
+    title = f"At the end {percent(rows[0].values[-1])} of the guesses accepted as "
+    return f"{title}{_short(rows[0].name)} were right{on}, of all {percent(together)}"
 
 
 def loss_title(series: Sequence[Series]) -> str:

@@ -26,7 +26,7 @@ def training(story: View) -> View | None:
     final = [s for s in unlabelled if s.startswith("final")]
     stage = (final or unlabelled or list(stages) or [""])[-1]
     steps = stages.get(stage, [])
-    used = _series(steps, (("coverage", "pseudo"), ("agreement", "ours")))
+    used = _series(steps, (("coverage", "pseudo"), ("agreement", "ours"), ("precision", "people")))
     losses = _series(steps, (("supervised", "people"), ("unlabelled", "pseudo")))
     if not used and not losses:
         return None
@@ -36,6 +36,7 @@ def training(story: View) -> View | None:
     )
     return {
         "stage": stage,
+        "audited": any(s.name == "precision" for s in used),
         "used_title": titles[0],
         "used": used and responsive(lambda w: charts.lines(used, titles[0], w, high=1.0)),
         "loss_title": titles[1],

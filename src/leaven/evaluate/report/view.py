@@ -9,6 +9,7 @@ import math
 
 from leaven.core.wording import MISSING, count, decimal, percent, points, span
 from leaven.evaluate.report import charts, findings
+from leaven.evaluate.report.by_class import by_class
 from leaven.evaluate.report.charts import Interval, Row
 from leaven.evaluate.report.story import View, interval, part
 from leaven.evaluate.report.svg import responsive
@@ -61,6 +62,8 @@ def view(story: View, shown: View) -> View:
         "uncertain": _cards(shown.get("uncertain") or []),
         "training": training(story),
         "pseudo_labels": pseudo_labels(story),
+        "by_class": by_class(story),
+        "audit": _audit(story),
         "confidence": confidence(story),
         "calibration": _calibration(story),
         "labels": _labels(story),
@@ -259,6 +262,24 @@ def _value(known: View, when: str, key: str) -> float | None:
     """A figure that may come alone or with its interval."""
     figure = part(known, when).get(key)
     return figure.get("value") if isinstance(figure, dict) else figure
+
+
+def _audit(story: View) -> View | None:
+    """How right it is on unlabelled records whose true labels were kept aside."""
+    known = part(story, "audit")
+    every, sure = interval(known.get("accuracy")), interval(known.get("precision"))
+    if every is None or every.low is None or every.high is None:
+        return None
+    if sure is not None and (sure.low is None or sure.high is None):
+        sure = None
+    return {
+        "records": part(known, "accuracy").get("n"),
+        "sure": part(known, "precision").get("n"),
+        "accuracy": every,
+        "precision": sure,
+        "threshold": known.get("threshold"),
+        "unknown": known.get("unknown"),
+    }
 
 
 def _labels(story: View) -> View | None:
