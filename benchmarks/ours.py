@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leaven.evaluate.run import Run
     from leaven.learn.predictor import Predictor
 
-__all__ = ["describe", "fit_ours"]
+__all__ = ["describe", "fit_ours", "testing", "training"]
 
 _NUMBER = "number of the record"
 
@@ -31,7 +31,7 @@ def fit_ours(
     """
     import leaven
 
-    run = leaven.fit(_training(task), method=method, budget=budget, seed=seed, out=home, fresh=True)
+    run = leaven.fit(training(task), method=method, budget=budget, seed=seed, out=home, fresh=True)
     return run, lambda: _answers(run, task)
 
 
@@ -50,7 +50,7 @@ def describe(run: Run) -> dict[str, Any]:
     }
 
 
-def _training(task: Task) -> Dataset:
+def training(task: Task) -> Dataset:
     """The few labels and the unlabelled records as one set."""
     import numpy as np
     import pyarrow as pa
@@ -65,8 +65,8 @@ def _training(task: Task) -> Dataset:
     return Dataset.from_frame(table, label="label", modality=task.modality, name=task.name)
 
 
-def _testing(run: Run, task: Task) -> Dataset:
-    """The test records as the run's models read them, each named by its number."""
+def testing(task: Task, columns: list[dict[str, Any]]) -> Dataset:
+    """The test records with the training records' columns, each named by its number."""
     import numpy as np
     import pyarrow as pa
 
@@ -81,13 +81,13 @@ def _testing(run: Run, task: Task) -> Dataset:
         label=False,
         modality=task.modality,
         id=_NUMBER,
-        columns=[Column(**column) for column in run.story["dataset"]["columns"]],
+        columns=[Column(**column) for column in columns],
     )
 
 
 def _answers(run: Run, task: Task) -> dict[str, list[str]]:
     """The labels that each model gives; a record that cannot be read has an empty one."""
-    test, verdict = _testing(run, task), run.verdict
+    test, verdict = testing(task, run.story["dataset"]["columns"]), run.verdict
     unheard = set(run.classes) - {label for label in task.labels if label is not None}
     if unheard:
         raise ValueError(f"The run renamed labels, so that none can be compared: {unheard}.")

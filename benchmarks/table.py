@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from benchmarks.page import provenance, put, table
 from benchmarks.plot import draw
 from benchmarks.results import read
 from benchmarks.summary import Column, Place, Summary, signed
@@ -66,19 +66,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plot.write_text(draw(found), encoding="utf-8")
     before = page.read_text(encoding="utf-8") if page.exists() else _PAGE
     part = markdown(found, f"images/{name}.svg", asked.results)
-    page.write_text(_put(before, name, part), encoding="utf-8")
+    page.write_text(put(before, name, part), encoding="utf-8")
     print(f"{found.headline()}.\nWritten: {page} and {plot}")
     return 0
-
-
-def _put(page: str, name: str, part: str) -> str:
-    """The page with its part of that name replaced, or added at the end."""
-    start, end = f"<!-- {name} -->", f"<!-- /{name} -->"
-    whole = f"{start}\n{part.strip()}\n{end}"
-    if start in page and end in page:
-        before, _, rest = page.partition(start)
-        return before + whole + rest.partition(end)[2]
-    return f"{page.rstrip()}\n\n{whole}\n"
 
 
 def markdown(found: Summary, plot: str, results: Path) -> str:
@@ -137,12 +127,6 @@ def _claims(found: Summary) -> str:
     return "\n".join(said) or "These results are the peers' alone."
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
-    """A Markdown table whose first `words` columns hold words and the others numbers."""
-    rule = ["---"] * words + ["--:"] * (len(head) - words)
-    return "\n".join("| " + " | ".join(row) + " |" for row in (head, rule, *rows))
-
-
 def _accuracy(found: Summary, metric: str) -> str:
     """A line a place, a column a method."""
     rows = []
@@ -153,7 +137,7 @@ def _accuracy(found: Summary, metric: str) -> str:
         ]
         rows.append([place.set, str(place.labels), *cells])
     rows += _means(found, metric)
-    return _table(["set", "labels", *map(found.title, found.columns)], rows, 1)
+    return table(["set", "labels", *map(found.title, found.columns)], rows, 1)
 
 
 def _cell(found: Summary, column: Column, place: Place, metric: str, bold: bool) -> str:
@@ -201,7 +185,7 @@ def _gains(found: Summary) -> str:
                 ]
             )
     head = ["set", "method", "verdicts", "labels", "baseline", "method", "gain", "ships", "n"]
-    return _table(head, rows, 3)
+    return table(head, rows, 3)
 
 
 def _cost(found: Summary) -> str:
@@ -220,32 +204,15 @@ def _cost(found: Summary) -> str:
     head = [
         "method", "median seconds", "median processor seconds", "most memory, MB", "fits", "failed"
     ]  # fmt: skip
-    return _table(head, rows, 1)
+    return table(head, rows, 1)
 
 
 def _made(found: Summary, results: Path) -> str:
     """Hardware, commit, versions, seeds, sizes, and the command that repeats it."""
-    machines = Counter(
-        f"{row['machine']['cpu']}, {row['machine']['cores']} cores, "
-        f"{row['machine']['memory_gb']} GB, {row['machine']['system']}"
-        for row in found.rows
-    )
-    loads = [row["machine"]["load"] for row in found.rows]
-    packages = dict.fromkeys(
-        ", ".join(f"{name} {version}" for name, version in row["versions"].items())
-        for row in found.rows
-    )
     budgets = sorted({row["budget"] for row in found.rows if row["budget"]})
-    commits = Counter(row["commit"] or "none" for row in found.rows)
     sizes = {row["set"]: row["n"] for row in found.good}
-    days = sorted(row["at"][:10] for row in found.rows)
     timeout = max(row["settings"]["timeout"] for row in found.rows)
-    facts = {
-        "Hardware": "; ".join(machines),
-        "Load when a fit began": f"{median(loads):.1f} (median), {max(loads):.1f} at most",
-        "Commit (a `+` marks uncommitted changes)": _counted(commits),
-        "Versions": "; ".join(packages),
-        "When": days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
+    facts = provenance(found.rows) | {
         "Seeds": f"{', '.join(map(str, found.seeds))}. Each draws the labelled records and, of "
         f"larger sets, the {found.rows[0]['settings']['most_records']:,} training records",
         "Budget of a fit of Leaven, baseline, comparison and report included": ", ".join(budgets),
@@ -255,13 +222,6 @@ def _made(found: Summary, results: Path) -> str:
     lines = [f"- {name}: {fact}." for name, fact in facts.items() if fact]
     command = f"{_command(found, results)}\npython -m benchmarks.table {results}"
     return "\n".join([*lines, f"- {_PEERS}", "", "```sh", command, "```"])
-
-
-def _counted(commits: Counter[str]) -> str:
-    """The commits; with the number of their fits where there are several."""
-    if len(commits) == 1:
-        return next(iter(commits))
-    return ", ".join(f"{name} ({n} fits)" for name, n in commits.items())
 
 
 def _command(found: Summary, results: Path) -> str:

@@ -15,11 +15,15 @@ import pytest
 import typer
 
 import leaven
+from benchmarks.gains import Gains
 from leaven import api
 from leaven.cli import app
+from leaven.learn.choices.choice import PARTS
+from leaven.learn.choices.compose import read_choice
+from leaven.learn.method import METHODS
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TEXT = {page: page.read_text(encoding="utf-8") for page in PAGES}
 WHOLE = "\n".join(TEXT.values())
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
@@ -78,20 +82,93 @@ def test_every_public_name_is_documented():
     assert not [name for name in names if not re.search(rf"\b{name}\b", WHOLE)]
 
 
-def test_the_page_of_methods_is_current():
+@pytest.fixture(scope="module")
+def build() -> Any:
+    """The program that writes the pages of the methods."""
     spec = importlib.util.spec_from_file_location("docs_build", ROOT / "docs" / "build.py")
     assert spec is not None
     assert spec.loader is not None
-    build = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(build)
-    assert build.PAGE.read_text(encoding="utf-8") == build.page(), "run python docs/build.py"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_pages_of_methods_are_current(build: Any):
+    made = build.pages()
+    there = {ROOT / "docs" / "methods.md", *(ROOT / "docs" / "methods").glob("*.md")}
+    assert there == set(made), "run python docs/build.py"
+    stale = [page.name for page, text in made.items() if page.read_text(encoding="utf-8") != text]
+    assert not stale, "run python docs/build.py"
+
+
+def test_every_method_stands_on_one_page_of_its_family(build: Any):
+    heads = [
+        (page.stem, name)
+        for page, text in build.pages().items()
+        for name in re.findall(r"^## `(.+)`$", text, re.MULTILINE)
+    ]
+    assert sorted(name for _, name in heads) == sorted(m["name"] for m in api.methods())
+    assert {name: page for page, name in heads} == {m["name"]: m["family"] for m in api.methods()}
+
+
+def test_it_is_said_when_to_use_a_method_and_how_it_fails(build: Any):
+    assert not build.missing()
+
+
+def test_every_choice_is_told_as_it_can_be_written(build: Any):
+    page = build.pages()[ROOT / "docs" / "methods" / "choices.md"]
+    for part, registry in PARTS.items():
+        told = page.partition(f"\n## {part}\n")[2].partition("\n## ")[0]
+        written = re.findall(r"^`([^`]+)`(?:, no settings)?$", told, re.MULTILINE)
+        assert [read_choice(part, text) for text in written] == [
+            kind() for _, kind in registry.items()
+        ]
+        assert re.findall(r"^### (.+)$", told, re.MULTILINE) == list(registry)
+
+
+def test_a_method_is_told_with_its_figures(build: Any):
+    rows = [
+        {
+            "set": "digits", "labels": 4, "seed": seed, "kind": "method", "method": name,
+            "budget": "9steps", "status": "ok", "encoder": "mlp", "scores": {"accuracy": share},
+            "cost": {"cpu_seconds": 2.0},
+        }
+        for seed, first in enumerate((0.6, 0.7, 0.8))
+        for name, share in (("supervised", first), ("fixmatch", first + 0.05))
+    ]  # fmt: skip
+    told = build._section("fixmatch", METHODS["fixmatch"], Gains(rows, steps=9))
+    assert "| digits | 4 | 75.0 ± 10.0 | 70.0 ± 10.0 | +5.0 [+5.0, +5.0] | 3 | 2.0 |" in told
+    alone = build._section("supervised", METHODS["supervised"], Gains(rows, steps=9))
+    assert "| digits | 4 | 70.0 ± 10.0 | – | – | 3 | 2.0 |" in alone
+    assert "| digits |" not in build._section("uda", METHODS["uda"], Gains(rows, steps=9))
+
+
+def test_docstrings_become_markdown(build: Any):
+    docstring = (
+        "A title\nof two lines.\n\n    a < b\n      + c\n\n    d\n\n"
+        "- one\n  item\n- `a*b` * c\n\nSee arXiv:1703.01780."
+    )
+    assert build._markdown(docstring) == (
+        "A title of two lines.\n\n```text\na < b\n  + c\n\nd\n```\n\n"
+        "- one item\n- `a*b` \\* c\n\n"
+        "See [arXiv:1703.01780](https://arxiv.org/abs/1703.01780).\n"
+    )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path):
-    links = re.findall(r"\]\(([^)#\s]+)", TEXT[page])
-    local = [link for link in links if "://" not in link]
-    assert not [link for link in local if not (page.parent / link).exists()]
+    links = re.findall(r"\]\(([^)\s]+)\)", TEXT[page])
+    for link in (link for link in links if "://" not in link):
+        name, _, part = link.partition("#")
+        target = (page.parent / name).resolve() if name else page
+        assert target.exists(), link
+        assert not part or part in anchors(target), link
+
+
+def anchors(page: Path) -> set[str]:
+    """The parts of a page that a link can lead to, as the hosts of Markdown name them."""
+    heads = re.findall(r"^#+ (.+)$", _FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
 
 
 def test_files_that_the_docs_name_exist():

@@ -84,6 +84,7 @@ def fit(
     encoder: str | None = None,
     budget: str | None = None,
     seed: int | None = None,
+    rewrite: str | Callable[[list[str]], list[str]] | None = None,
     recipe: str | Path | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
     out: str | Path = "runs",
@@ -99,6 +100,9 @@ def fit(
     audit : a column of true labels of records that are to be treated as unlabelled; it is read
         only to say how right their pseudo-labels are.
     method, encoder, budget, seed : override the recipe's; `method` defaults to `auto`.
+    rewrite : texts said otherwise, for strong views: `context` (words that stand in the same
+        context elsewhere), the folder of a masked language model (extra `text`), MODULE:FUNCTION,
+        or a function from texts to as many texts, such as a back-translation.
     recipe : a Recipe or the path of its TOML file.
     settings : changes of the method's objective by name, `{"accept": "AtLeast(0.8)"}` (see
         `choices`), and of the training, `{"training.rate": 0.001}`; they override the recipe's.
@@ -109,8 +113,9 @@ def fit(
 
     Returns the Run. Raises LeavenError for data or settings that cannot be used.
     """
-    from leaven.core.errors import DataError
+    from leaven.core.errors import DataError, SettingError
     from leaven.evaluate.made import make_run
+    from leaven.learn.rewriters import name_of
 
     dataset = _dataset(
         data,
@@ -132,14 +137,20 @@ def fit(
             "Label some records of another class."
         )
     base = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe) if recipe else Recipe()
-    asked = {"method": method, "encoder": encoder, "budget": budget, "seed": seed}
+    if rewrite is None and ":" in base.rewrite:
+        wanted = "given with the call or as --rewrite where it is a function"
+        raise SettingError("rewrite", f"{wanted}, for a recipe runs no code", base.rewrite)
+    said = None if rewrite is None else name_of(rewrite)
+    asked = {"method": method, "encoder": encoder, "budget": budget, "seed": seed, "rewrite": said}
     values = base.model_dump() | {k: v for k, v in asked.items() if v is not None}
     for name, value in (settings or {}).items():
         table = "training" if name.startswith("training.") else "objective"
         values[table][name.removeprefix("training.")] = value
     whole = Recipe.build(values)
     command = _command(dataset, label, modality, id, group, time, audit, labels, whole, out)
-    return make_run(dataset, whole, Path(out), command, fresh, progress or (lambda _: None))
+    listen = progress or (lambda _: None)
+    function = rewrite if callable(rewrite) else None
+    return make_run(dataset, whole, Path(out), command, fresh, listen, function)
 
 
 def predict(
@@ -259,10 +270,14 @@ def _command(
         "encoder": recipe.encoder,
         "budget": recipe.budget,
         "seed": recipe.seed,
+        "rewrite": recipe.rewrite,
         "out": out,
     }
     parts = ["leaven", "fit", dataset.source or "DATA"]
     for name, value in said.items():
         if value not in (None, ""):
             parts += [f"--{name}", str(value)]
+    for name, setting in recipe.objective.items():
+        for one in setting if isinstance(setting, list) else [setting]:
+            parts += ["--set", f"{name}={one}"]
     return shlex.join(parts)

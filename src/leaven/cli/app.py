@@ -206,6 +206,15 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = None,
+    rewrite: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOW",
+            help="Say texts otherwise for strong views: context, the folder of a masked language "
+            "model, or MODULE:FUNCTION from texts to texts.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     changed: Annotated[
         list[str] | None,
         typer.Option(
@@ -253,6 +262,7 @@ def fit(
             budget=budget,
             seed=seed,
             out=out,
+            rewrite=rewrite,
             recipe=recipe,
             settings=settings_of(changed or []),
             fresh=fresh,

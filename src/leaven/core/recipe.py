@@ -53,15 +53,17 @@ class Training(_Strict):
 class Recipe(_Strict):
     """Method, encoder, seed, budget and training settings of one run.
 
-    `objective` replaces settings of the method's objective by name, choices written as
-    `leaven methods --table` prints them: `{"accept": ["AtLeast(0.8)", "LowEntropy(0.5)"]}`.
+    `rewrite` says texts otherwise for strong views: `context`, a folder of a masked language
+    model, or the name of a function. `objective` replaces settings of the method's objective by
+    name, choices written as `leaven methods --table` prints them:
+    `{"accept": ["AtLeast(0.8)", "LowEntropy(0.5)"]}`.
 
     >>> Recipe.from_toml(Recipe(method="fixmatch").to_toml()) == Recipe(method="fixmatch")
     True
     >>> Recipe.from_toml('methd = "fixmatch"')
     Traceback (most recent call last):
     leaven.core.errors.UnknownNameError: 'recipe key' must be one of: budget, encoder, \
-method, modality, objective, seed, task, training. Got 'methd'. Did you mean 'method'?
+method, modality, objective, rewrite, seed, task, training. Got 'methd'. Did you mean 'method'?
     """
 
     task: str = "classification"
@@ -70,6 +72,7 @@ method, modality, objective, seed, task, training. Got 'methd'. Did you mean 'me
     encoder: str = ""
     seed: int = Field(0, ge=0, lt=2**31)
     budget: str = "5m"
+    rewrite: str = ""
     training: Training = Training()
     objective: dict[str, Setting] = Field(default_factory=dict)
 

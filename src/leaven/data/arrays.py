@@ -58,6 +58,10 @@ class Arrays:
         """The records at `index`, in memory."""
         return Arrays({name: array[index] for name, array in self._named.items()})
 
+    def beside(self, named: Mapping[str, npt.NDArray[np.generic]]) -> Arrays:
+        """The same records with further arrays."""
+        return Arrays(self._named | dict(named))
+
     def save(self, folder: Path) -> None:
         """Write one `.npy` an array; the index file comes last, so a cut-off write is no set."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,7 @@ from leaven.learn.method import METHODS, Problem
 from leaven.learn.network import Network
 from leaven.learn.plan import Plan, plan
 from leaven.learn.predictor import Predictor
+from leaven.learn.rewriters import Rewriting
 
 __all__ = ["Experiment", "experiment"]
 
@@ -95,18 +96,23 @@ class Experiment:
 
 
 def experiment(
-    dataset: Dataset, recipe: Recipe, extractor: Extractor | None, folder: RunFolder
+    dataset: Dataset,
+    recipe: Recipe,
+    extractor: Extractor | None,
+    rewriting: Rewriting | None,
+    folder: RunFolder,
 ) -> Generator[Progress, None, Experiment]:
     """Decode, check, split, fit both arms, calibrate and compare; yields progress.
 
-    `extractor` is the frozen one that the recipe names, if it names one.
+    `extractor` is the frozen one that the recipe names, if it names one, and `rewriting` what
+    says texts otherwise.
 
     Everything slow is kept in the folder as it is finished, so that the same call goes on where
     a killed one stopped.
     """
     yield Progress("reading the records")
     front = Front.describe(dataset, extractor)
-    dataset, arrays = _decode(dataset, front, folder)
+    dataset, arrays = _decode(dataset, front, rewriting, folder)
     parts = split(dataset, seed=recipe.seed)
     yield Progress("checking the data")
     findings = check(dataset, arrays, parts)  # those made while reading are among them
@@ -122,7 +128,9 @@ def experiment(
     return work.found
 
 
-def _decode(dataset: Dataset, front: Front, folder: RunFolder) -> tuple[Dataset, Arrays]:
+def _decode(
+    dataset: Dataset, front: Front, rewriting: Rewriting | None, folder: RunFolder
+) -> tuple[Dataset, Arrays]:
     """Arrays mapped from the folder, and the data without the records that cannot be decoded."""
     home = folder.work / "arrays"
     arrays, rejected = Arrays.open(home), folder.read("rejected.json")
@@ -132,12 +140,20 @@ def _decode(dataset: Dataset, front: Front, folder: RunFolder) -> tuple[Dataset,
         if rejected:
             keep = np.setdiff1d(np.arange(len(dataset)), [row[0] for row in rejected])
             arrays = arrays.take(keep)
+        if rewriting is not None:
+            kept = _without(dataset, rejected)
+            arrays = arrays.beside({"rewritten": rewriting(kept, front.spec)})
         folder.write("rejected.json", rejected)
         arrays.save(home)
         arrays = Arrays.open(home) or arrays
         folder.tick()
+    return _without(dataset, rejected), arrays
+
+
+def _without(dataset: Dataset, rejected: list[list[Any]]) -> Dataset:
+    """The data with rejected records in quarantine; of each position, reason and detail."""
     positions = np.array([row[0] for row in rejected], np.int64)
-    return dataset.reject(positions, [(row[1], row[2]) for row in rejected]), arrays
+    return dataset.reject(positions, [(row[1], row[2]) for row in rejected])
 
 
 @dataclass

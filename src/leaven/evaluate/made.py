@@ -18,6 +18,7 @@ from leaven import __version__
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
+from leaven.data.rewriting import Rewriter
 from leaven.evaluate.experiment import Experiment, experiment
 from leaven.evaluate.folder import RunFolder, write_json
 from leaven.evaluate.run import Run
@@ -25,6 +26,7 @@ from leaven.evaluate.story import shown_records, tell
 from leaven.evaluate.tables import predictions_table
 from leaven.learn.extractor import find_extractor
 from leaven.learn.plan import plan
+from leaven.learn.rewriters import find_rewriter
 
 __all__ = ["make_run"]
 
@@ -36,17 +38,22 @@ def make_run(
     command: str,
     fresh: bool,
     listen: Callable[[Progress], None],
+    rewriter: Rewriter | None = None,
 ) -> Run:
     """Make, continue or reopen the run of this data and recipe under `out`.
 
-    Raises RunError when another process is making it.
+    `rewriter` is the function that the recipe only names. Raises RunError when another process is
+    making the run.
     """
     extractor = find_extractor(recipe.encoder, dataset.modality)
-    plan(recipe, dataset, extractor is not None)  # a wrong choice leaves no folder behind
+    # A wrong choice leaves no folder behind.
+    plan(recipe, dataset, extractor is not None)
+    asked, extracted = rewriter or recipe.rewrite, extractor is not None
+    rewriting = find_rewriter(asked, dataset.modality, extracted, recipe.seed)
     name = _name(dataset, recipe)
     with RunFolder(out / name, fresh) as folder:
         if not (folder.path / "run.json").exists():
-            doing = experiment(dataset, recipe, extractor, folder)
+            doing = experiment(dataset, recipe, extractor, rewriting, folder)
             while True:
                 try:
                     listen(next(doing))

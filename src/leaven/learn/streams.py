@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -100,7 +102,12 @@ def _shuffled(count: int, places: Index, seed: int, stream: int) -> Index:
     passes, within = np.divmod(places, count)
     chosen = np.empty(len(places), np.int64)
     for number in np.unique(passes):
-        order = np.random.default_rng((seed, stream, int(number))).permutation(count)
         now = passes == number
-        chosen[now] = order[within[now]]
+        chosen[now] = _order(count, seed, stream, int(number))[within[now]]
     return chosen
+
+
+@lru_cache(maxsize=8)  # a pass lasts many steps, and a large one takes longer to draw than a step
+def _order(count: int, seed: int, stream: int, number: int) -> Index:
+    """The order of one pass."""
+    return np.random.default_rng((seed, stream, number)).permutation(count)

@@ -1,4 +1,10 @@
-"""Logistic regression on frozen features: the baseline of the classic methods."""
+"""Logistic regression on frozen features: the baseline of the classic methods.
+
+Use it as the control of the classic methods, or alone where a pretrained encoder makes the
+classes linearly separable.
+
+It fails where they are not, and with a label or two a class its direction is that of these few.
+"""
 
 from __future__ import annotations
 
