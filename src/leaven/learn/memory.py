@@ -30,7 +30,9 @@ class Projection(nn.Sequential):
 
     def forward(self, features: Tensor) -> Tensor:
         """(n, size) of length one."""
-        return F.normalize(super().forward(features), dim=-1)
+        for layer in self:
+            features = layer(features)
+        return F.normalize(features, dim=-1)
 
 
 class Queue(nn.Module):

@@ -6,8 +6,12 @@ the paper differ we keep to the paper: in the embedding graph a record's neighbo
 within one strong view, and only the record with itself across two. The classes' shares are
 aligned to those of the labels, not to even ones. The memory serves from its first record on.
 
-The graph asks that batches hold several records of a class: with many more classes than
-unlabelled records a step the second term is plain instance discrimination.
+Use it when classes form groups that an encoder can tell apart before the classifier can, labels
+are very few, and a step holds several unlabelled records of a class.
+
+It fails where near records are often of different classes, for the memory then spreads wrong
+guesses. With many more classes than unlabelled records a step the graph has no edges, and its term
+is plain instance discrimination, which drives records of one class apart.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from leaven.learn.train import LoopMethod
 
 __all__ = ["CoMatch"]
 
-_ALIGNED = 32  # steps over which the mean guess is taken, as in the paper
+_ALIGNED = 32  # steps over which the mean guess is taken, as the authors do
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,10 @@ class CoMatch(Objective):
         loss = mean_l CE + weight · mean_b 1(max q_b ≥ threshold) · CE(f(strong_b), q_b)
              + weight · contrast · mean_b H(Ŵq_b, Ŵz_b)
 
-    with k over the records in memory (eq. 5), and the rows of two graphs over the batch, each
-    normed to one: Wq is 1 for a record with itself, q_b·q_j where that reaches `edge`, else 0
-    (eq. 6); Wz is exp(z_b·z'_b / temperature) of the two strong views of a record with itself,
-    exp(z_b·z_j / temperature) with others (eq. 7). The memory holds the weak views of the last
+    with k over the records in memory, and the rows of two graphs over the batch, each normed to
+    one: Wq is 1 for a record with itself, q_b·q_j where that reaches `edge`, else 0; Wz is
+    exp(z_b·z'_b / temperature) of the two strong views of a record with itself,
+    exp(z_b·z_j / temperature) with others. The memory holds the weak views of the last
     `batches` steps: unlabelled records with p, labelled ones with their labels.
     """
 
@@ -112,7 +116,7 @@ class CoMatch(Objective):
         seen = Seen(now, guess, said, both[own:].chunk(2)[0], seen_by, features[:own])
         guess = ToPrior(_ALIGNED)(seen, now.state["align"])
         smooth = torch.where(queue.pushed > 0, self.smooth, 1.0)
-        smoothed = smooth * guess + (1 - smooth) * queue.recall(keys, self.temperature)
+        smoothed: Tensor = smooth * guess + (1 - smooth) * queue.recall(keys, self.temperature)
         labels = F.one_hot(targets, guess.shape[-1]).to(guess.dtype)
         queue.push(torch.cat([keys, projected[:own]]), torch.cat([guess, labels]))
         return smoothed

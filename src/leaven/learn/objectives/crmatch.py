@@ -6,13 +6,18 @@ rotation as a pretext task.
 
 - The feature distance is taken of pooled features, for encoders of any modality; the authors
   flatten the last maps of an image network.
-- The paper's cosine distance grows without end to 2; as in public reimplementations the push stops
-  where the features stand at right angles. The weak view's features take no gradient.
+- The paper's cosine distance can be pushed up to 2, where the features are opposed; as in public
+  reimplementations ours ends at 1, at right angles. The weak view's features take no gradient.
 - Rotation is of square pictures only, and left out elsewhere; each weak view is turned once, by
   a random quarter, where the authors show all four. Where a picture that is turned is another
   thing, as with digits, set `rotation = 0`.
 
-Where the strong view hardly differs from the weak one, there is nothing to keep apart but noise.
+Use it where FixMatch would serve, on pictures first of all, with few labels: rotation teaches the
+features from every record, also from those whose guesses are not accepted.
+
+It fails where FixMatch does, with unsure or wrong guesses. Where the strong view hardly differs
+from the weak one there is nothing to keep apart but noise, and where the way up tells the class
+rotation teaches against it.
 """
 
 from __future__ import annotations
@@ -60,7 +65,7 @@ class CRMatch(Objective):
         """`project`, and the head `turns` where records can be turned."""
         kept = nn.Module()
         kept.project = nn.Linear(network.encoder.width, self.size)
-        kept.turns = rotation_head(problem, network) if self.rotation else None
+        kept.add_module("turns", rotation_head(problem, network) if self.rotation else None)
         return kept
 
     def loss(self, now: Moment) -> Loss:

@@ -51,9 +51,17 @@ class DANN(Objective):
         own = len(targets)
         seen = output if self.layer == "outputs" else features
         strength = 2 / (1 + math.exp(-self.steepness * now.progress)) - 1
+        sup = now.task.loss(output[:own], targets).mean()
+        leaf = seen.detach().requires_grad_()
+        source = torch.arange(len(seen), device=seen.device) < own
+        each = F.binary_cross_entropy_with_logits(now.state(leaf).squeeze(-1), source.to(seen.dtype), reduction="none")
+        dom = each[:own].mean() + each[own:].mean()
+        gd = torch.autograd.grad(dom, leaf)[0].norm()
+        gs = torch.autograd.grad(sup, features, retain_graph=True)[0].norm()
+        ratio = gs / gd.clamp_min(1e-12)
+        strength = self.weight * strength * ratio.clamp(max=1e4)
         reversed_ = seen.detach() - strength * (seen - seen.detach())
         said = now.state(reversed_).squeeze(-1)
-        source = torch.arange(len(said), device=said.device) < own
         each = F.binary_cross_entropy_with_logits(said, source.to(said.dtype), reduction="none")
         domain = each[:own].mean() + each[own:].mean()
         right = (said.detach() > 0) == source
@@ -61,7 +69,7 @@ class DANN(Objective):
         return Loss(
             {
                 "supervised": now.task.loss(output[:own], targets).mean(),
-                "domain": self.weight * domain,
+                "domain": domain,
             },
             {"told apart": right},
         )

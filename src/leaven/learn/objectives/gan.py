@@ -11,6 +11,9 @@ that are matched are those the head is given, in our vector encoders the entered
 The weight of one half is that of the authors' code. The paper's batch discrimination and
 normalisations belong to an encoder of their own and are left out.
 
+Use it on tables and embeddings with very few labels, beside a row that rests on views: it needs
+none, and pushes the boundary between the classes to where no records lie.
+
 It fails where the generator is too good: what it makes lies among the real records, and the
 logits are lowered where they should be sure, not between the classes (Dai et al. 2017,
 arXiv:1705.09783, sections 3 and 4).

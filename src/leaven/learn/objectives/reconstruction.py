@@ -13,6 +13,9 @@ lowest has a cost, the entered record. The two costs are means over a record's e
 over layers, so that the weights mean the same for images, tables and texts. Of texts that are
 entered as sequences the mean word vector is told, without gradient into the words.
 
+Use it as a careful first step: it asks nothing of the guesses, so wrong ones cannot feed on
+themselves, and its gains are small and steady.
+
 It fails where what is most of a record is not its class: the top decoder then divides the records
 by background, size or slant. The term of the features is harmless there, and helps little where
 the encoder already passes on what has entered.

@@ -3,10 +3,16 @@
 Zheng et al. 2022, "SimMatch: Semi-supervised learning with similarity matching",
 arXiv:2203.06915, section 3. The teacher is the averaged network, as in the paper's larger
 experiments; its projection is an average of its own. Labelled records that have not been in a
-batch yet are left out of the similarities, where the authors begin with random vectors and wait.
+batch yet are left out of the similarities, where the authors begin with random vectors and wait;
+those of this batch are in the memory before it is asked.
 The classes' shares are aligned to those of the labels, over 32 steps.
 
-With one label a class the instances say what the classes say, and little is gained over FixMatch.
+Use it when some tens of labels a class show what a class can look like, and features lie near each
+other for good reason: labelled records then correct the classifier's guesses.
+
+It fails to gain over FixMatch with one label a class, for the instances then say what the classes
+say. Wrong labels, and near records of different classes, mislead it twice: as labels and as
+neighbours.
 """
 
 from __future__ import annotations

@@ -15,9 +15,12 @@ bound in nats, a `weight` of ten times the entries; a weight of one is far gentl
 gradient into x, which is a weak view; of texts that are entered as sequences it is the mean word
 vector.
 
+Use it on tables and embeddings of which a class has one shape, where strong views are hard to
+come by: it draws none.
+
 It fails where the class explains little of a record, on images above all: the bound gains more by
-place and stroke than by the right class, and pulls the guess to a wrong one. It is at its best on
-vectors of which a class has one shape. Time and memory grow with unlabelled records times classes.
+place and stroke than by the right class, and pulls the guess to a wrong one. Time and memory grow
+with unlabelled records times classes.
 """
 
 from __future__ import annotations
