@@ -16,8 +16,8 @@ Use it where FixMatch would serve, on pictures first of all, with few labels: ro
 features from every record, also from those whose guesses are not accepted.
 
 It fails where FixMatch does, with unsure or wrong guesses. Where the strong view hardly differs
-from the weak one there is nothing to keep apart but noise, and where the way up tells the class
-rotation teaches against it.
+from the weak one there is nothing to keep apart but noise, and where a picture that is turned
+belongs to another class rotation blurs what tells the two apart.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ that everything is uncertain. With more steps, and for pictures, try an `alpha` 
 With `mixing = "cutmix"` a box of one picture is put into the other, or a span of one text, as
 French et al. 2020 do for segmentation (arXiv:1906.01916).
 
-It gains little where a mixture of two records is unlike any record, and in few steps.
+Use it on embeddings and tables whose classes are round heaps, where views are hard to come by.
+
+It fails where a mixture of two records is unlike any record, and gains little in few steps.
 """
 
 from __future__ import annotations

@@ -19,9 +19,11 @@ a student's step on its pseudo-labels makes the student better on labelled recor
   teacher rests.
 - UDA's loss has a threshold of 0.8 and a temperature of 0.4, as our method of that name has.
 
-The feedback is one number a step: in few steps it says little, and the teacher is one trained by
-UDA. The student sees strong views alone in between, so where these are hard and the steps are few
-it is behind methods that go on with labelled records. It holds two networks.
+Use it with thousands of steps, and labels enough to tell the teacher whether its student improved.
+
+It fails in few steps: the feedback is one number a step and says little, the teacher is one
+trained by UDA, and the student, which sees strong views alone in between, is behind methods that
+go on with labelled records. It holds two networks.
 """
 
 from __future__ import annotations

@@ -10,8 +10,11 @@ The paper's largest weight is 75, set by data set, after a ramp of 16,000 steps;
 answer for all. The paper's batches hold as many labelled as unlabelled records, ours what the
 recipe says.
 
-It passes each unlabelled record `views` times through the network, and learns from no strong
-view: where those are good it is behind.
+Use it where weak views are good and strong ones are not, and labels so few that mixing them keeps
+the network from knowing them by heart.
+
+It fails to learn from strong views: where those are good it is behind. It passes each unlabelled
+record `views` times through the network.
 """
 
 from __future__ import annotations

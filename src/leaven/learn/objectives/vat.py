@@ -15,9 +15,11 @@ them in its mean, where few change nothing.
 - With `entropy` above zero, the conditional entropy of the answers is made small as well, the
   paper's VAT+EntMin; it hardens early mistakes where labels are very few.
 
-It knows nothing of views, so where views say more of the records than a small ball about each
-does (pictures, mostly), methods of strong views do better. Word vectors that are trained may grow
-to escape a change of fixed length.
+Use it on embeddings, tables and texts, for which nobody has good strong views: it finds its own.
+
+It fails where views say more of the records than a small ball about each does (pictures, mostly):
+methods of strong views do better there. Word vectors that are trained may grow to escape a change
+of fixed length.
 """
 
 from __future__ import annotations
