@@ -25,11 +25,11 @@ class _Wish:
     why: str
 
 
-#: Networks in place of the plain choice. Under these numbers of labels or steps their confident
-#: guesses are wrong too often to teach anything.
+#: Networks in place of the plain choice (`docs/comparison.md` has the figures). Under these numbers
+#: of labels or steps the guesses of a network are wrong too often to teach anything.
 _WISHES = {
-    "image": _Wish("fixmatch", 20, 800, "strong views of images teach what a label is worth"),
-    "text": _Wish("fixmatch", 200, 300, "enough labels for the guesses of a network to be right"),
+    "image": _Wish("freematch", 20, 800, "strong views of images teach what a label is worth"),
+    "text": _Wish("freematch", 12, 300, "its thresholds follow what the network has learnt"),
 }
 _PLAIN = "label-spreading"
 _WHY_PLAIN = "labels flow to near records; it needs neither many labels nor much time"

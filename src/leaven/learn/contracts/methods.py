@@ -26,8 +26,9 @@ __all__ = ["EXCLUDED", "METHOD_CHECKS", "Made", "check_method", "made_problem"]
 
 _SHORT = 30  # steps, where only sameness is asked
 _LONG = 100  # steps, where something must be learnt
-#: Its targets are means of a record's last visits: in 100 steps they stay those of the beginning.
-_SLOW = {"temporal-ensembling": 300}
+#: Steps of methods that have learnt little after 100: of targets that are means of a record's last
+#: visits, and of weak forces upon the features.
+_SLOW = {"temporal-ensembling": 300, "coral": 300, "dann": 300}
 
 #: (name of a method, name of a check) that it may break, and the reason.
 EXCLUDED: dict[tuple[str, str], str] = {

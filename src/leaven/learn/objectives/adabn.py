@@ -7,11 +7,17 @@ unlabelled records are the target; records that are predicted later should be as
 
 - Most of our encoders have no batch normalisation, so the method brings its own, of the features
   before the linear layer. Batch normalisations inside an encoder are adapted as well.
-- It makes up for each feature's shift and scale, and for no other difference. It takes the classes
-  to be as frequent here as there: where they are not, standardising moves them apart.
 - Each mean and variance is that of all records; a layer behind another one sees blocks of up to
   1024 normalised by their own statistics, and blocks take every so-many-th record, so that an
   order in the records does not make them differ. At most 10,000 records are looked at.
+
+Use it where the records to be predicted come from another instrument, place or time than the
+labelled ones, with tens of labels a class, and with encoders whose features are the scores of a
+record (`standardised`, the components) or of a convolutional network. It costs one pass.
+
+It fails where classes are not as frequent here as there: standardising moves them apart. It makes
+up for each feature's own shift and scale, and for nothing else; what a hidden layer without a
+normalisation of its own made of a shifted record is lost before.
 """
 
 from __future__ import annotations
@@ -70,7 +76,7 @@ def adapt(network: Network, problem: Problem) -> None:
     layers = [(m, s) for m in network.modules() if (s := _statistics(m)) is not None]
     if len(index) < 2:
         return
-    was_training, device = network.training, network.head.weight.device
+    was_training, device = network.training, next(network.parameters()).device
     network.eval()
     seen = []
     for layer, _ in layers:

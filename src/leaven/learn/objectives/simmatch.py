@@ -4,8 +4,8 @@ Zheng et al. 2022, "SimMatch: Semi-supervised learning with similarity matching"
 arXiv:2203.06915, section 3. The teacher is the averaged network, as in the paper's larger
 experiments; its projection is an average of its own. Labelled records that have not been in a
 batch yet are left out of the similarities, where the authors begin with random vectors and wait;
-those of this batch are in the memory before it is asked.
-The classes' shares are aligned to those of the labels, over 32 steps.
+those of this batch are in the memory before it is asked. The classes' shares are aligned to those
+of the labels, over 32 steps.
 
 Use it when some tens of labels a class show what a class can look like, and features lie near each
 other for good reason: labelled records then correct the classifier's guesses.
