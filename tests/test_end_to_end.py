@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -451,3 +452,69 @@ def test_wrong_settings_are_exit_two(wine: Path, home: Path, words: list[str], s
 def test_a_dataset_without_any_form_is_refused():
     with pytest.raises(SettingError):
         Dataset.from_arrays(np.zeros((2, 2, 2, 2, 2)))
+
+
+# --- composed methods -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def points(tmp_path: Path) -> Path:
+    rng, y = np.random.default_rng(0), np.arange(120) % 2
+    frame = pd.DataFrame(rng.normal(size=(120, 3)) + 2.5 * y[:, None], columns=list("abc"))
+    frame["label"] = [f"k{t}" if i < 30 else None for i, t in enumerate(y)]
+    frame.to_csv(tmp_path / "points.csv", index=False)
+    return tmp_path / "points.csv"
+
+
+def test_the_told_command_makes_the_same_run(points: Path, tmp_path: Path):
+    """Choices and training settings included: it finds the run that is there."""
+    told = fit(
+        points, tmp_path, "--method", "fixmatch", "--budget", "10steps",
+        *("--set", "accept=AtLeast(0.6)", "--set", "accept=Certain", "--set", "weight=2"),
+        *("--set", "align=Tempered(2.0)", "--set", "training.labelled_draw=balanced"),
+    )  # fmt: skip
+    run = Run.load(told["run"]["folder"])
+    assert run.story["recipe"]["objective"] == {
+        "accept": ["AtLeast(0.6)", "Certain"],
+        "weight": 2,
+        "align": "Tempered(2.0)",
+    }
+    assert run.story["recipe"]["training"]["labelled_draw"] == "balanced"
+    words = shlex.split(run.story["run"]["command"])
+    again = command(*words[1:])
+    assert again["run"]["folder"] == told["run"]["folder"]
+    recipe = run.folder / "recipe.toml"
+    third = fit(points, tmp_path, "--recipe", recipe)
+    assert third["metrics"] == told["metrics"]
+
+
+def test_settings_change_the_method_and_not_its_baseline(points: Path, tmp_path: Path):
+    runs = [
+        leaven.fit(points, method="fixmatch", budget="10steps", out=tmp_path, settings=settings)
+        for settings in ({}, {"accept": "All"})
+    ]
+    baselines = [run.baseline["accuracy"] for run in runs]
+    assert baselines[0] == baselines[1]
+    last = [run.story["training"]["history"][-1]["coverage"] for run in runs]
+    assert last[0] < last[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--method", "fixmatch", "--set", "accept=AtLest(0.9)"), "Did you mean 'AtLeast'?"),
+        (("--method", "fixmatch", "--set", "weigth=2"), "Did you mean 'weight'?"),
+        (("--method", "fixmatch", "--set", "training.rat=1"), "Did you mean 'rate'?"),
+        (("--set", "accept=All"), "the name of the one whose objective is to change"),
+        (("--method", "label-spreading", "--set", "accept=All"), "label-spreading has none"),
+        (("--method", "fixmatch", "--rewrite", "context"), "not of modality text"),
+    ],
+)
+def test_a_change_that_cannot_be_leaves_no_run(
+    points: Path, tmp_path: Path, words: tuple[str, ...], said: str
+):
+    out = tmp_path / "runs"
+    result = CliRunner().invoke(app, ["fit", str(points), *words, "--out", str(out)])
+    assert result.exit_code == 2
+    assert said in result.stderr
+    assert not out.exists()

@@ -277,7 +277,9 @@ def _command(
     for name, value in said.items():
         if value not in (None, ""):
             parts += [f"--{name}", str(value)]
-    for name, setting in recipe.objective.items():
+    training = recipe.training.model_dump(exclude_defaults=True)
+    changed = recipe.objective | {f"training.{name}": value for name, value in training.items()}
+    for name, setting in changed.items():
         for one in setting if isinstance(setting, list) else [setting]:
             parts += ["--set", f"{name}={one}"]
     return shlex.join(parts)

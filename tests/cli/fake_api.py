@@ -76,6 +76,19 @@ METHODS = [
     },
 ]
 
+CHOICES = [
+    {
+        "part": part,
+        "name": written.partition("(")[0],
+        "written": written,
+        "summary": summary,
+    }
+    for part, written, summary in (
+        ("teacher", "SelfTeacher(weak)", "The network itself."),
+        ("accept", "AtLeast(0.95)", "Records whose largest probability reaches a threshold."),
+    )
+]
+
 
 def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
     """A module to put where `from leaven import api` looks; its `calls` lists the calls."""
@@ -153,6 +166,7 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         "encoders": lambda: [encoder],
         "fit": fit,
         "methods": lambda: METHODS,
+        "choices": lambda: CHOICES,
         "predict": predict,
         "report": report,
     }

@@ -116,7 +116,8 @@ def test_fit_hands_on_its_options(api):
     result = run(
         *("fit", "x.csv", "--label", "y", "--method", "fixmatch", "--encoder", "enc"),
         *("--budget", "400steps", "--seed", "3", "--out", "o"),
-        *("--recipe", "r.toml", "--audit", "truth", "--fresh", "--json"),
+        *("--recipe", "r.toml", "--audit", "truth", "--rewrite", "context", "--fresh", "--json"),
+        *("--set", "accept=AtLeast(0.8)", "--set", "accept=Steady", "--set", "weight=2"),
     )
     assert result.exit_code == 0
     assert api.calls[0][1] == {
@@ -134,7 +135,8 @@ def test_fit_hands_on_its_options(api):
         "seed": 3,
         "out": "o",
         "recipe": "r.toml",
-        "settings": {},
+        "rewrite": "context",
+        "settings": {"accept": ["AtLeast(0.8)", "Steady"], "weight": 2},
         "fresh": True,
         "progress": None,
     }
@@ -230,6 +232,24 @@ def test_compare_shows_rows_pairs_and_warnings(api):
     assert "one against two: Not shown to be better." in said
     assert "! The holdouts differ." in said
     assert json.loads(run("compare", "one", "two", "--json").stdout) == api.compare(["one", "two"])
+
+
+def test_a_change_that_says_nothing_is_told(api):
+    result = run("fit", "x.csv", "--set", "accept")
+    assert result.exit_code == 2
+    assert "KEY=VALUE, such as accept=AtLeast(0.8)" in result.stderr
+
+
+def test_choices_are_listed_by_part(api):
+    said = run("methods", "--choices").stdout
+    assert re.search(r"teacher +SelfTeacher\(weak\) +The network itself", said)
+    assert re.search(r"accept +AtLeast\(0\.95\) ", said)
+    assert json.loads(run("methods", "--choices", "--json").stdout) == {"choices": fake_api.CHOICES}
+
+
+def test_a_wide_table_of_methods_keeps_its_columns_in_a_file(api):
+    said = run("methods", "--table").stdout
+    assert all(len(line.split()) >= 2 for line in said.splitlines())
 
 
 def test_methods_and_encoders(api):

@@ -41,7 +41,8 @@ __all__ = ["DANN"]
 class DANN(Objective):
     """Supervised loss, and a domain classifier whose gradient is turned round.
 
-        loss = mean_l CE(f(x_l), y_l) + weight · { mean_l CE(d(r(g_l)), 0) + mean_u CE(d(r(g_u)), 1) }
+        loss = mean_l CE(f(x_l), y_l)
+             + weight · { mean_l CE(d(r(g_l)), 0) + mean_u CE(d(r(g_u)), 1) }
         r(g) = g,  dr/dg = -(2 / (1 + exp(-steepness · t)) - 1)
 
     g are the features in weak views, d the domain classifier of `hidden` units, t in [0, 1) the
