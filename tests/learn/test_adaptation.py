@@ -178,6 +178,7 @@ def vectors(n: int = 2500, width: int = 6, training: Training | None = None) -> 
     rng = np.random.default_rng(0)
     features = rng.normal(size=(n, width))
     features[20:] = np.sort(features[20:], axis=0) * [1, 2, 3, 4, 5, 6][:width] + 7
+    features[20::3] += 9  # of three blocks, one is unlike the others
     return Problem(
         arrays=Arrays({"features": features.astype(np.float32)}),
         spec={"width": width},
