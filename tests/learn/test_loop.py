@@ -14,34 +14,7 @@ from leaven.learn.contracts import made_problem
 from leaven.learn.method import METHODS
 from leaven.learn.network import LinearHead, Network
 from leaven.learn.state import TrainState
-from leaven.learn.train import _groups, _rate, _stream
-
-
-@pytest.mark.parametrize(("records", "size"), [(10, 4), (7, 7), (3, 8), (100, 16), (1, 5)])
-def test_each_pass_covers_every_record_once(records: int, size: int):
-    index = np.arange(50, 50 + records)
-    steps = 3 * records
-    drawn = np.concatenate([_stream(index, size, step, 0, 1) for step in range(steps)])
-    passes = drawn[: len(drawn) // records * records].reshape(-1, records)
-    assert all(sorted(one) == index.tolist() for one in passes)
-
-
-def test_what_a_step_draws_depends_on_its_number_alone():
-    index = np.arange(20)
-    forward = [_stream(index, 6, step, 3, 0) for step in range(9)]
-    backward = [_stream(index, 6, step, 3, 0) for step in reversed(range(9))]
-    assert all(np.array_equal(a, b) for a, b in zip(forward, reversed(backward), strict=True))
-
-
-def test_seeds_streams_and_passes_are_shuffled_differently():
-    index = np.arange(30)
-    orders = {
-        tuple(_stream(index, 30, step, seed, stream))
-        for step in range(3)
-        for seed in range(3)
-        for stream in range(2)
-    }
-    assert len(orders) == 18
+from leaven.learn.train import _groups, _rate
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
@@ -68,7 +41,7 @@ def _state() -> TrainState:
     torch.manual_seed(0)
     network = Network(problem.build_encoder(), LinearHead(288, 4))
     network.encoder.get_parameter("body.2.weight").requires_grad_(False)
-    optimiser = torch.optim.AdamW(_groups(network, 1e-3, 0.1), betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(_groups([network], 1e-3, 0.1), betas=(0.9, 0.99))
     return TrainState(network, optimiser, None, 100)
 
 

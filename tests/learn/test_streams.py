@@ -10,12 +10,30 @@ import pytest
 from leaven.core.recipe import Training
 from leaven.learn.contracts.methods import made_problem
 from leaven.learn.method import METHODS, Problem
-from leaven.learn.streams import Labelled, Unlabelled, nearness
+from leaven.learn.streams import Labelled, Unlabelled, _shuffled, nearness
 
 
 def problem(**training: object) -> Problem:
     made = made_problem(METHODS["fixmatch"]).problem
     return replace(made, training=Training.model_validate({"labelled_batch": 8} | training))
+
+
+@pytest.mark.parametrize(("records", "size"), [(10, 4), (7, 7), (3, 8), (100, 16), (1, 5)])
+def test_each_pass_covers_every_record_once(records: int, size: int):
+    steps = 3 * records
+    drawn = _shuffled(records, np.arange(steps * size), 0, 1)
+    passes = drawn[: len(drawn) // records * records].reshape(-1, records)
+    assert all(sorted(one) == list(range(records)) for one in passes)
+
+
+def test_seeds_streams_and_passes_are_shuffled_differently():
+    orders = {
+        tuple(_shuffled(30, np.arange(30 * number, 30 * number + 30), seed, stream))
+        for number in range(3)
+        for seed in range(3)
+        for stream in range(2)
+    }
+    assert len(orders) == 18
 
 
 def test_every_labelled_record_comes_once_a_pass():
