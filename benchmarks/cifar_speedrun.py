@@ -83,9 +83,6 @@ def _compiled() -> Any:
     return torch.compile(WideResNet.represent, dynamic=False)
 
 
-ENCODERS.add(CompiledWideResNet.name, CompiledWideResNet)
-
-
 def main(words: Sequence[str] | None = None) -> None:
     """Run each seed; print and write its line."""
     asked = _parser().parse_args(words)
@@ -99,6 +96,8 @@ def main(words: Sequence[str] | None = None) -> None:
 def run(asked: argparse.Namespace, seed: int) -> dict[str, Any]:
     """One seed from the files to the test accuracy; its line."""
     clock = [time.perf_counter()]
+    if asked.compile:
+        ENCODERS.add(CompiledWideResNet.name, CompiledWideResNet)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.backends.cudnn.benchmark = True
     problem, test, truth = _read(asked, seed, device)
