@@ -15,11 +15,13 @@ them in its mean, where few change nothing.
 - With `entropy` above zero, the conditional entropy of the answers is made small as well, the
   paper's VAT+EntMin; it hardens early mistakes where labels are very few.
 
-Use it on embeddings, tables and texts, for which nobody has good strong views: it finds its own.
+Use it where good strong views are hard to come by, on plain pictures, embeddings and tables, with
+some ten labels a class or more: it finds its own changes.
 
-It fails where views say more of the records than a small ball about each does (pictures, mostly):
-methods of strong views do better there. Word vectors that are trained may grow to escape a change
-of fixed length.
+It fails on texts with few labels: a change of the n-gram components that moves the answer most is
+soon one that no text would make, and the network ends on one class. Where strong views are good,
+methods that use them do better with very few labels. Word vectors that are trained may grow to
+escape a change of fixed length.
 """
 
 from __future__ import annotations
