@@ -22,7 +22,7 @@ def pictures(labelled: int) -> Dataset:
 
 
 def test_a_network_is_chosen_where_labels_and_steps_are_enough():
-    few, many = plan(Recipe(), texts(8), False), plan(Recipe(), texts(40), False)
+    few, many = plan(Recipe(), texts(40), False), plan(Recipe(), texts(100), False)
     assert few.recipe.method == "label-spreading"
     assert few.steps == 0
     assert many.recipe.method == "freematch"
