@@ -5,6 +5,7 @@ Shapes: `l` labelled and `u` unlabelled records of the step, `k` classes.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -86,23 +87,23 @@ class Choice:
         return None
 
 
-class Teacher(Choice):
+class Teacher(Choice, ABC):
     """Whose answers teach."""
 
     #: Whether it answers several times, so that `Seen.spread` is known.
     repeats: ClassVar[bool] = False
 
+    @abstractmethod
     def __call__(self, seen: Seen, state: Any) -> Seen:
         """`seen` with the teacher's guess; it comes with the student's own."""
-        raise NotImplementedError
 
 
-class Align(Choice):
+class Align(Choice, ABC):
     """What is done to the guesses of a batch as a whole."""
 
+    @abstractmethod
     def __call__(self, seen: Seen, state: Any) -> Tensor:
         """(u, k) other probabilities."""
-        raise NotImplementedError
 
     @property
     def judges_only(self) -> bool:
@@ -117,15 +118,15 @@ class Target(Protocol):
         """The probabilities to learn."""
 
 
-class Accept(Choice):
+class Accept(Choice, ABC):
     """Which guesses count, and how much."""
 
     #: Whether it needs a teacher that answers several times.
     asks_spread: ClassVar[bool] = False
 
+    @abstractmethod
     def __call__(self, seen: Seen, state: Any) -> Tensor:
         """(u,) weights."""
-        raise NotImplementedError
 
 
 class Distance(Protocol):
@@ -139,12 +140,12 @@ class Distance(Protocol):
         """(u,) the loss of each record."""
 
 
-class Fairness(Choice):
+class Fairness(Choice, ABC):
     """A further term against a collapse into few classes."""
 
+    @abstractmethod
     def __call__(self, seen: Seen, output: Tensor, weights: Tensor, state: Any) -> Tensor:
         """A scalar; `output` (u, k) are the student's logits, `weights` (u,) as accepted."""
-        raise NotImplementedError
 
 
 class Ramp(Protocol):
