@@ -559,6 +559,8 @@ def test_a_recipe_composes():
         ({"accept": "0.9 <"}, SettingError, "a choice such as"),
         ({"accept": 0.9}, SettingError, "text such as"),
         ({"teacher": ["SelfTeacher", "SelfTeacher"]}, SettingError, "one choice"),
+        ({"teacher": []}, UnknownNameError, "'teacher' must be one of"),
+        ({"accept": "-" * 100_000 + "All"}, SettingError, "a choice such as"),
         ({"teacher": "SelfTeacher(mild)"}, SettingError, "weak or strong or plain or same"),
         ({"weight": "much"}, SettingError, "a number"),
         ({"accept": "Steady"}, SettingError, "one that answers several times"),

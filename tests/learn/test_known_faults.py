@@ -44,6 +44,7 @@ from leaven.data.views import table_ops
 from leaven.data.views.table_ops import SwapCells
 from leaven.evaluate import experiment
 from leaven.evaluate.experiment import Experiment
+from leaven.evaluate.pseudo_log import PseudoLog
 from leaven.learn import streams, train
 from leaven.learn.consistency import Consistency
 from leaven.learn.contracts import METHOD_CHECKS, BrokenContract
@@ -331,7 +332,9 @@ def coverage_of_all() -> bool:
     """Whether the coverage is the share of all records."""
     taught = fixmatch_of(10, 30).taught
     assert taught is not None
-    return taught.figures["coverage"].item() == pytest.approx(0.25)
+    log = PseudoLog(3)
+    log.add(1, taught)
+    return log.point(1, 1)["coverage"] == pytest.approx(0.25)
 
 
 def test_rejected_records_count_in_the_mean_and_in_the_coverage():
@@ -348,16 +351,12 @@ def test_a_mean_over_the_accepted_is_noticed(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_a_coverage_of_the_accepted_is_noticed(monkeypatch: pytest.MonkeyPatch):
-    real = PseudoLabels.figures.fget
-    assert real is not None
+    real = PseudoLog.add
 
-    def of_accepted(self: PseudoLabels) -> dict[str, Tensor]:
-        kept = self.weight > 0
-        return real(
-            PseudoLabels(
-                self.records[kept], self.guess[kept], self.weight[kept], self.answers[kept]
-            )
-        )
+    def of_accepted(self: PseudoLog, step: int, taught: PseudoLabels) -> None:
+        kept = taught.weight > 0
+        parts = (taught.records, taught.guess, taught.weight, taught.answers)
+        real(self, step, PseudoLabels(*(part[kept] for part in parts)))
 
-    monkeypatch.setattr(PseudoLabels, "figures", property(of_accepted))
+    monkeypatch.setattr(PseudoLog, "add", of_accepted)
     assert not coverage_of_all()

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from leaven.data.arrays import Batch
+from leaven.evaluate.pseudo_log import PseudoLog
 from leaven.learn.choices.distances import CrossEntropy, Divergence, Squared
 from leaven.learn.choices.ramps import CosineRamp, ExponentialRamp, LinearRamp
 from leaven.learn.choices.targets import Hard, Sharpen, Soft
@@ -319,10 +320,14 @@ def test_what_was_taught_is_told():
     assert 0 < sure < 1
     assert loss.taught is not None
     assert loss.taught.records.tolist() == list(range(UNLABELLED))
-    assert loss.taught.figures["coverage"].item() == pytest.approx(sure)
-    assert loss.taught.figures["agreement"].item() == pytest.approx(agree)
-    assert loss.taught.figures["entropy"].item() == pytest.approx(entropy)
-    assert not any(figure.requires_grad for figure in loss.taught.figures.values())
+    log = PseudoLog(CLASSES)
+    log.add(1, loss.taught)
+    told = log.point(1, 1)
+    assert told["coverage"] == pytest.approx(sure, abs=1e-6)
+    assert told["agreement"] == pytest.approx(agree, abs=1e-6)
+    assert told["entropy"] == pytest.approx(entropy, abs=1e-6)
+    assert not loss.taught.guess.requires_grad
+    assert not loss.taught.weight.requires_grad
 
 
 def test_supervised_is_the_mean_cross_entropy():

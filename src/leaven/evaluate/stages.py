@@ -289,10 +289,7 @@ def _only(targets: npt.NDArray[np.int64], train: Index) -> npt.NDArray[np.int64]
 
 
 def _point(step: Step) -> dict[str, float]:
-    """One point of the history: the step, its loss, terms and figures.
-
-    Those that the log of pseudo-labels tells too are replaced by its means since the last point.
-    """
+    """One point of the history: the step, its loss, terms and figures."""
     named = step.terms | step.figures
     values = {name: round(float(value), 6) for name, value in named.items()}
     loss = sum(float(term) for term in step.terms.values())

@@ -31,22 +31,12 @@ class PseudoLabels:
     weight: Tensor
     answers: Tensor
 
-    @property
-    def figures(self) -> dict[str, Tensor]:
-        """Scalars: coverage (mean weight), agreement of student and teacher, entropy in nats."""
-        entropy = torch.special.entr(self.guess).sum(-1)
-        return {
-            "coverage": self.weight.mean(),
-            "agreement": (self.guess.argmax(-1) == self.answers).float().mean(),
-            "entropy": entropy.mean(),
-        }
-
 
 @dataclass(frozen=True)
 class Loss:
     """Named terms that are summed, each a scalar with its weight already in it.
 
-    `figures` are scalars worth watching; those of `taught` are added by the loop.
+    `figures` are scalars worth watching, `taught` what the log of pseudo-labels counts.
     """
 
     terms: dict[str, Tensor]

@@ -86,8 +86,7 @@ def train(
             state.update_average(decay)
             state.step += 1
             terms = {name: term.detach() for name, term in loss.terms.items()}
-            figures = loss.figures | (loss.taught.figures if loss.taught else {})
-            yield Step(state.step, state.total, terms, figures, loss.taught, state)
+            yield Step(state.step, state.total, terms, loss.figures, loss.taught, state)
     objective.finish(problem, state.average)
     return state.average
 

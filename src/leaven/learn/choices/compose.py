@@ -23,6 +23,7 @@ __all__ = ["composed", "in_words", "read_choice"]
 
 T = TypeVar("T")
 
+_LONGEST = 200  # signs of one choice
 #: Parts of a row of which several may stand together, and those that may be left out.
 _SEVERAL = ("accept", "align")
 _OPTIONAL = ("align", "ramp", "fairness")
@@ -51,6 +52,8 @@ def composed(objective: T, settings: Mapping[str, Any]) -> T:
 def read_choice(part: str, text: str) -> Any:
     """The choice that a text like `AtLeast(0.8)` stands for; see the module."""
     try:
+        if len(text) > _LONGEST:  # a text nested without end would end the parser
+            raise ValueError
         tree = ast.parse(text.strip(), mode="eval").body
         call = tree if isinstance(tree, ast.Call) else ast.Call(tree, [], [])
         if not isinstance(call.func, ast.Name):
@@ -105,6 +108,8 @@ def in_words(choice: object) -> str:
 
 def _part(part: str, value: Any) -> Any:
     texts = value if isinstance(value, list) else [value]
+    if not texts:
+        texts = ["none"]
     if not all(isinstance(text, str) for text in texts):
         raise SettingError(f"objective.{part}", "text such as Name(0.5)", value)
     if part in _OPTIONAL and texts in (["none"], [""], ["–"]):

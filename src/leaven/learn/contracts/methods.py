@@ -201,7 +201,10 @@ class _Watched(Objective):
         reached = torch.autograd.grad(loss.total, held, retain_graph=True, allow_unused=True)
         now.average.requires_grad_(False)
         require(all(g is None for g in reached), "a gradient reaches the averaged weights")
-        noted = any(figure.requires_grad for figure in loss.figures.values())
+        told = list(loss.figures.values())
+        if loss.taught is not None:
+            told += [loss.taught.guess, loss.taught.weight]
+        noted = any(figure.requires_grad for figure in told)
         require(not noted, "a figure keeps its graph, and with it the memory of the step")
         return loss
 
