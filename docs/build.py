@@ -192,9 +192,7 @@ def _facts(name: str, method: Method) -> str:
 
 def _rule(method: Method) -> str:
     """The row, or the objective's own words and settings, or those of the method's class."""
-    objective = getattr(method, "objective", None)
-    if objective is None:
-        return _markdown(inspect.getdoc(type(method)) or "")
+    objective = getattr(method, "objective", method)
     if type(objective) is Consistency and method.row is not None:
         if not method.unlabelled:
             return ""  # no choice to tell of

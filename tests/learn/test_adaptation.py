@@ -18,8 +18,9 @@ from leaven.core.recipe import Training
 from leaven.data.arrays import Arrays
 from leaven.learn.choices.ramps import LinearRamp
 from leaven.learn.encoder import Encoder
+from leaven.learn.heads.normalised import NormalisedHead
 from leaven.learn.method import METHODS, Problem
-from leaven.learn.network import Network, NormalisedHead
+from leaven.learn.network import Network
 from leaven.learn.objective import Loss
 from leaven.learn.objectives.adabn import AdaBN, adapt
 from leaven.learn.objectives.coral import CORAL

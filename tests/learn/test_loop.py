@@ -11,8 +11,9 @@ import torch
 
 from leaven.core.errors import RunError
 from leaven.learn.contracts import made_problem
+from leaven.learn.head import LinearHead
 from leaven.learn.method import METHODS
-from leaven.learn.network import LinearHead, Network
+from leaven.learn.network import Network
 from leaven.learn.state import TrainState
 from leaven.learn.train import _groups, _rate
 

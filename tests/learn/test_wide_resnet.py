@@ -12,9 +12,10 @@ import torch
 
 from leaven.core.errors import SettingError
 from leaven.data.arrays import Arrays
+from leaven.learn.head import LinearHead
 from leaven.learn.method import Problem
 from leaven.learn.models.wide_resnet import WideResNet
-from leaven.learn.network import LinearHead, Network
+from leaven.learn.network import Network
 from leaven.learn.objectives.adabn import adapt
 
 Maps = npt.NDArray[np.float64]

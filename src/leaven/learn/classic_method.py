@@ -1,59 +1,108 @@
-"""What the methods on frozen features share: encode all records once, then fit at one stroke."""
+"""What the methods on frozen features share: encode all records once, then fit a head."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from leaven.data.modality import Modality
+from leaven.learn.choices.compose import composed
 from leaven.learn.encoder import encode, sample
+from leaven.learn.head import Head
 from leaven.learn.method import Method, Problem, Step
-from leaven.learn.network import LinearHead, NeighbourHead, Network
+from leaven.learn.network import Network
+from leaven.learn.objective import PseudoLabels
 
-__all__ = ["ClassicMethod"]
+__all__ = ["ClassicMethod", "Frozen"]
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A problem on the features of a frozen encoder.
+
+    `features` (n, width) of the labelled records first, then of the unlabelled ones that are
+    read; `targets` (n,) classes, -1 where unlabelled; `places` (n - labelled,) says which of the
+    problem's unlabelled records the latter are.
+    """
+
+    features: Floats
+    targets: npt.NDArray[np.int64]
+    classes: int
+    seed: int
+    places: npt.NDArray[np.int64]
+
+    @property
+    def labelled(self) -> int:
+        """How many records, the first ones, have a label."""
+        return len(self.targets) - len(self.places)
+
+    def taught(
+        self, guess: npt.NDArray[np.floating[Any]], weight: npt.NDArray[np.floating[Any]],
+        answers: npt.NDArray[np.int64],
+    ) -> PseudoLabels:  # fmt: skip
+        """For the log: what the unlabelled records were taught.
+
+        `guess` (u, k) probabilities, `weight` (u,) with which each counted, `answers` (u,) what
+        the model that was taught names.
+        """
+        return PseudoLabels(
+            torch.from_numpy(self.places),
+            torch.from_numpy(np.asarray(guess, np.float32)),
+            torch.from_numpy(np.asarray(weight, np.float32)),
+            torch.from_numpy(np.asarray(answers, np.int64)),
+        )
 
 
 class ClassicMethod(Method):
-    """A method over the features of a frozen encoder."""
+    """A method over the features of a frozen encoder.
+
+    Subclasses are frozen dataclasses: their fields are the settings that a recipe may change.
+    """
 
     family = "classic"
     baseline = "logistic"
     stepped = False
     #: Records fitted on at most; of more unlabelled ones a sample is drawn.
-    most = 30_000
+    most: ClassVar[int] = 30_000
 
     def default_encoder(self, modality: Modality) -> str:
         """The modality's frozen one."""
         return modality.features
 
     @abstractmethod
-    def head(
-        self,
-        features: npt.NDArray[np.float32],
-        targets: npt.NDArray[np.int64],
-        classes: int,
-        seed: int,
-    ) -> LinearHead | NeighbourHead:
-        """Fit on features (n, width) and targets (n,), -1 where unlabelled."""
+    def learn(self, known: Frozen) -> Generator[Step, None, Head]:
+        """Fit a head, and yield a step for each round that it takes."""
 
     def fit(
         self, problem: Problem, checkpoint: Path | None = None
     ) -> Generator[Step, None, Network]:
-        """Encode, fit the head, and yield the single step."""
+        """Encode once, and learn. Settings change what reads unlabelled records."""
         encoder = problem.build_encoder().requires_grad_(False).eval()
-        used = problem.train
+        places = np.zeros(0, np.int64)
         if self.unlabelled:
             room = max(self.most - len(problem.train), 0)
-            others = sample(problem.unlabelled, room, problem.seed)
-            used = np.concatenate([problem.train, others])
+            places = sample(np.arange(len(problem.unlabelled)), room, problem.seed)
+        used = np.concatenate([problem.train, problem.unlabelled[places]])
         features = encode(encoder, problem.arrays, used, problem.views.plain)
         targets: Any = np.full(len(used), -1, np.int64)
         targets[: len(problem.train)] = problem.targets[problem.train]
-        head = self.head(features, targets, problem.classes, problem.seed)
-        yield Step(1, 1)
+        known = Frozen(features, targets, problem.classes, problem.seed, places)
+        chosen = composed(self, problem.settings) if self.unlabelled else self
+        head = yield from chosen.learn(known)
         return Network(encoder, head).eval()
+
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """Compose once."""
+        if self.unlabelled:
+            composed(self, settings)
+        else:
+            super().check(settings)

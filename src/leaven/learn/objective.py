@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from leaven.data.arrays import Batch
 from leaven.data.modality import Modality, Spec
+from leaven.learn.head import LinearHead
 from leaven.learn.method import Problem
-from leaven.learn.network import LinearHead, Network
+from leaven.learn.network import Network
 from leaven.learn.task import Task
 
 __all__ = ["Draw", "Loss", "Moment", "Objective", "PseudoLabels", "concatenate", "decay_of"]

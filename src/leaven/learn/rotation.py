@@ -8,8 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from leaven.learn.head import LinearHead
 from leaven.learn.method import Problem
-from leaven.learn.network import LinearHead, Network
+from leaven.learn.network import Network
 
 __all__ = ["draw_turns", "rotation_head", "turned"]
 

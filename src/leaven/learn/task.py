@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from torch import Tensor
 
 from leaven.core.registry import Registry
-from leaven.learn.network import LinearHead
+from leaven.learn.head import LinearHead
 
 __all__ = ["TASKS", "Task"]
 

@@ -16,37 +16,35 @@ not mend it. It fits on 30,000 records at most.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from dataclasses import dataclass
+
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from leaven.learn.classic_method import ClassicMethod
+from leaven.learn.classic_method import ClassicMethod, Frozen
 from leaven.learn.graph import affinity, nearest, spread
-from leaven.learn.method import METHODS
-from leaven.learn.network import NeighbourHead
+from leaven.learn.heads.neighbours import NeighbourHead
+from leaven.learn.method import METHODS, Step
 
 __all__ = ["LabelSpreading"]
 
 
+@dataclass(frozen=True)
 class LabelSpreading(ClassicMethod):
     """`neighbours` edges a record; `alpha` the share of its answer a record takes from them."""
+
+    neighbours: int = 15
+    alpha: float = 0.9
 
     name = "label-spreading"
     summary = "labels flow along a graph of nearest neighbours"
     paper = "Zhou et al. 2004, NIPS 16"
     unlabelled = True
 
-    def __init__(self, neighbours: int = 15, alpha: float = 0.9) -> None:
-        self.neighbours, self.alpha = neighbours, alpha
-
-    def head(
-        self,
-        features: npt.NDArray[np.float32],
-        targets: npt.NDArray[np.int64],
-        classes: int,
-        seed: int,
-    ) -> NeighbourHead:
+    def learn(self, known: Frozen) -> Generator[Step, None, NeighbourHead]:
         """Spread over all records, and keep them as references for new ones."""
+        features, targets, classes = known.features, known.targets, known.classes
         position, distance = nearest(features, self.neighbours)
         graph, scale = affinity(position, distance)
         labelled = np.flatnonzero(targets >= 0)
@@ -62,7 +60,9 @@ class LabelSpreading(ClassicMethod):
         head.reference.copy_(torch.from_numpy(features))
         head.scale.copy_(torch.from_numpy(scale))
         head.scores.copy_(torch.from_numpy(scores))
+        guess, ones = scores[known.labelled :], np.ones(len(known.places))
+        yield Step(1, 1, taught=known.taught(guess, ones, guess.argmax(1)))
         return head
 
 
-METHODS.add("label-spreading", LabelSpreading())
+METHODS.add(LabelSpreading.name, LabelSpreading())

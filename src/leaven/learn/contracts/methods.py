@@ -17,8 +17,9 @@ from leaven.data.arrays import Arrays
 from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.contracts.check import Check, require, run_all
+from leaven.learn.head import LinearHead
 from leaven.learn.method import METHODS, Method, Problem, Step
-from leaven.learn.network import LinearHead, Network
+from leaven.learn.network import Network
 from leaven.learn.objective import Loss, Moment, Objective
 from leaven.learn.train import LoopMethod
 

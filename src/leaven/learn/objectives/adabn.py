@@ -28,8 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from leaven.learn.encoder import sample
+from leaven.learn.head import LinearHead
+from leaven.learn.heads.normalised import NormalisedHead
 from leaven.learn.method import METHODS, Problem
-from leaven.learn.network import LinearHead, Network, NormalisedHead
+from leaven.learn.network import Network
 from leaven.learn.objective import Loss, Moment, Objective
 from leaven.learn.train import LoopMethod
 

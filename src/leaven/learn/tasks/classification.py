@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from leaven.learn.network import LinearHead
+from leaven.learn.head import LinearHead
 from leaven.learn.task import TASKS, Task
 
 __all__ = ["Classification"]

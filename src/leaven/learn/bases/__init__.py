@@ -1,0 +1,1 @@
+"""Supervised learners that wrappers wrap, one file each."""

@@ -1,0 +1,1 @@
+"""Heads that are more than one matrix, one file each."""

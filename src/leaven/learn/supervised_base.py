@@ -1,0 +1,45 @@
+"""The supervised counterpart of the wrappers: a base learner on the labelled records alone."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+
+import numpy as np
+
+from leaven.learn.base import BASES, UNSEEN
+from leaven.learn.classic_method import ClassicMethod, Frozen
+from leaven.learn.head import Head, LinearHead
+from leaven.learn.method import Step
+
+__all__ = ["SupervisedBase"]
+
+
+class SupervisedBase(ClassicMethod):
+    """The base learner of this name, fitted once."""
+
+    paper = "–"
+    unlabelled = False
+
+    def __init__(self, base: str, summary: str) -> None:
+        self.name = self.baseline = self.base = base
+        self.summary = summary
+
+    def learn(self, known: Frozen) -> Generator[Step, None, Head]:
+        """One step."""
+        yield Step(1, 1)
+        width = known.features.shape[1]
+        present = np.unique(known.targets)
+        if len(present) == 1:
+            return _only(int(present[0]), width, known.classes)
+        base = BASES[self.base]
+        fitted = base.estimator(known.seed).fit(known.features, known.targets)
+        return base.head(fitted, width, known.classes)
+
+
+def _only(place: int, width: int, classes: int) -> LinearHead:
+    """A head that always names one class."""
+    head = LinearHead(width, classes).requires_grad_(False)
+    head.weight.zero_()
+    head.bias.fill_(UNSEEN)
+    head.bias[place] = 0.0
+    return head
