@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,7 +31,8 @@ class Frozen:
 
     `features` (n, width) of the labelled records first, then of the unlabelled ones that are
     read; `targets` (n,) classes, -1 where unlabelled; `places` (n - labelled,) says which of the
-    problem's unlabelled records the latter are.
+    problem's unlabelled records the latter are. `weights` (labelled,) is how much each labelled
+    record counts, one by default.
     """
 
     features: Floats
@@ -39,6 +40,11 @@ class Frozen:
     classes: int
     seed: int
     places: npt.NDArray[np.int64]
+    weights: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    def __post_init__(self) -> None:
+        if not len(self.weights):
+            object.__setattr__(self, "weights", np.ones(self.labelled, np.float32))
 
     @property
     def labelled(self) -> int:

@@ -65,4 +65,4 @@ class LabelSpreading(ClassicMethod):
         return head
 
 
-METHODS.add(LabelSpreading.name, LabelSpreading())
+METHODS.add("label-spreading", LabelSpreading())

@@ -8,9 +8,9 @@ It fails where they are not, and with a label or two a class its direction is th
 
 from __future__ import annotations
 
+from leaven.learn.learner_method import LearnerMethod
 from leaven.learn.method import METHODS
-from leaven.learn.supervised_base import SupervisedBase
 
 METHODS.add(
-    "logistic", SupervisedBase("logistic", "linear model of labelled records on frozen features")
+    "logistic", LearnerMethod("logistic", "linear model of labelled records on frozen features")
 )

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from leaven.learn.base import BASES, UNSEEN, Base
 from leaven.learn.head import LinearHead
+from leaven.learn.learner import LEARNERS, UNSEEN, Learner
 
 __all__ = ["Logistic"]
 
@@ -24,8 +24,8 @@ class _Scaled(LogisticRegression):  # type: ignore[misc]  # scikit-learn ships n
         return self
 
 
-@BASES.register("logistic")
-class Logistic(Base):
+@LEARNERS.register("logistic")
+class Logistic(Learner):
     """L2-regularised; `strength` is the inverse of the penalty."""
 
     name = "logistic"

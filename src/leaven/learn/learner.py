@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 from leaven.core.registry import Registry
 from leaven.learn.head import Head
 
-__all__ = ["BASES", "UNSEEN", "Base"]
+__all__ = ["LEARNERS", "UNSEEN", "Learner"]
 
 #: The output of a class without a labelled record: about one in 160,000.
 UNSEEN = -12.0
 
 
-class Base(ABC):
-    """A supervised learner on features, by name. One instance each, registered in BASES."""
+class Learner(ABC):
+    """A supervised learner on features, by name. One instance each, registered in LEARNERS."""
 
     name: ClassVar[str]
 
@@ -32,4 +32,4 @@ class Base(ABC):
         """
 
 
-BASES: Registry[Base] = Registry("base", "leaven.learn.bases")
+LEARNERS: Registry[Learner] = Registry("learner", "leaven.learn.learners")

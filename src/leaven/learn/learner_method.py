@@ -1,4 +1,4 @@
-"""The supervised counterpart of the wrappers: a base learner on the labelled records alone."""
+"""The supervised counterpart of the wrappers: a learner on the labelled records alone."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Generator
 
 import numpy as np
 
-from leaven.learn.base import BASES, UNSEEN
 from leaven.learn.classic_method import ClassicMethod, Frozen
 from leaven.learn.head import Head, LinearHead
+from leaven.learn.learner import LEARNERS, UNSEEN
 from leaven.learn.method import Step
 
-__all__ = ["SupervisedBase"]
+__all__ = ["LearnerMethod"]
 
 
-class SupervisedBase(ClassicMethod):
-    """The base learner of this name, fitted once."""
+class LearnerMethod(ClassicMethod):
+    """The learner of this name, fitted once."""
 
     paper = "–"
     unlabelled = False
 
-    def __init__(self, base: str, summary: str) -> None:
-        self.name = self.baseline = self.base = base
+    def __init__(self, learner: str, summary: str) -> None:
+        self.name = self.baseline = self.learner = learner
         self.summary = summary
 
     def learn(self, known: Frozen) -> Generator[Step, None, Head]:
@@ -31,9 +31,9 @@ class SupervisedBase(ClassicMethod):
         present = np.unique(known.targets)
         if len(present) == 1:
             return _only(int(present[0]), width, known.classes)
-        base = BASES[self.base]
-        fitted = base.estimator(known.seed).fit(known.features, known.targets)
-        return base.head(fitted, width, known.classes)
+        learner = LEARNERS[self.learner]
+        fitted = learner.estimator(known.seed).fit(known.features, known.targets, known.weights)
+        return learner.head(fitted, width, known.classes)
 
 
 def _only(place: int, width: int, classes: int) -> LinearHead:

@@ -1,0 +1,1 @@
+"""Leaven's methods as scikit-learn estimators."""
