@@ -12,7 +12,9 @@ from scipy import sparse
 from sklearn.linear_model import LogisticRegression
 
 from leaven.learn.classic_method import Frozen
-from leaven.learn.graph import affinity, nearest, spread
+from leaven.learn.graphs.neighbours import nearest
+from leaven.learn.graphs.solve import spread
+from leaven.learn.graphs.weights import affinity
 from leaven.learn.heads.neighbours import NeighbourHead
 from leaven.learn.method import METHODS
 

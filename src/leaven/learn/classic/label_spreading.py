@@ -23,7 +23,9 @@ import numpy as np
 import torch
 
 from leaven.learn.classic_method import ClassicMethod, Frozen
-from leaven.learn.graph import affinity, nearest, spread
+from leaven.learn.graphs.neighbours import nearest
+from leaven.learn.graphs.solve import spread
+from leaven.learn.graphs.weights import affinity
 from leaven.learn.heads.neighbours import NeighbourHead
 from leaven.learn.method import METHODS, Step
 

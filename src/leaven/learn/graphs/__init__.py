@@ -1,0 +1,1 @@
+"""Graphs of records: who is near whom, how strongly, and how labels flow along."""
