@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -52,11 +53,12 @@ def choose_peers(asked: list[str]) -> list[str]:
     >>> choose_peers(["semi", "random-forest"])[-1]
     'random-forest'
     """
+    there = {name: peer for name, peer in PEERS.items() if peer.needs in ("", *os.environ)}
     groups = {
-        "all": list(PEERS),
+        "all": list(there),
         "none": [],
-        "supervised": [name for name, peer in PEERS.items() if not peer.semi],
-        "semi": [name for name, peer in PEERS.items() if peer.semi],
+        "supervised": [name for name, peer in there.items() if not peer.semi],
+        "semi": [name for name, peer in there.items() if peer.semi],
     }
     unknown = [name for name in asked if name not in groups and name not in PEERS]
     if unknown:

@@ -7,9 +7,6 @@ a network that has hundreds of steps learns more of small ones, and each step is
 
 from __future__ import annotations
 
-import multiprocessing
-import os
-import threading
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
@@ -31,21 +28,12 @@ if TYPE_CHECKING:
     from leaven.learn.front import Front
     from leaven.learn.network import Network
 
-__all__ = ["MOST_TEST", "SIDE", "fit_method", "start_worker"]
+__all__ = ["MOST_TEST", "SIDE", "Material", "fit_method", "material", "smaller"]
 
 #: Test records at most; of more, the same ones are drawn for every fit.
 MOST_TEST = 5000
 #: Pixels of a picture's longer side at most.
 SIDE = 16
-
-
-def start_worker() -> None:
-    """One thread a worker, so that several do not wait for each other; ends with its parent."""
-    os.environ["OMP_NUM_THREADS"] = "1"  # before anything that reads it is imported
-    import torch
-
-    torch.set_num_threads(1)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def fit_method(cell: Cell, steps: int, data: Path) -> dict[str, Any]:
@@ -61,7 +49,7 @@ def fit_method(cell: Cell, steps: int, data: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Material:
+class Material:
     """A set with few labels, decoded; `prepared` keeps the encoder's statistics."""
 
     train: Dataset
@@ -77,7 +65,7 @@ def _fitted(cell: Cell, steps: int, data: Path) -> dict[str, Any]:
     """The row's part about the fit."""
     from leaven.learn.method import METHODS, Problem
 
-    known = _material(data, cell.set, cell.labels, cell.seed)
+    known = material(data, cell.set, cell.labels, cell.seed)
     method, train = METHODS[cell.method], known.train
     problem = Problem(
         arrays=known.arrays,
@@ -114,21 +102,21 @@ def _fitted(cell: Cell, steps: int, data: Path) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=1)
-def _material(data: Path, name: str, labels: int, seed: int) -> _Material:
+def material(data: Path, name: str, labels: int, seed: int) -> Material:
     """The records as they are read for every method."""
     from leaven.learn.front import Front
 
-    task = _smaller(load(data, name, labels, seed))
+    task = smaller(load(data, name, labels, seed))
     train = training(task)
     front = Front.describe(train, None)
     test = testing(task, [asdict(column) for column in train.columns])
     (arrays, bad), (test_arrays, unread) = front.decode(train), front.decode(test)
     if len(bad) or len(unread):
         raise ValueError(f"{len(bad)} training and {len(unread)} test records cannot be decoded.")
-    return _Material(train, front, arrays, test, test_arrays, task.truth)
+    return Material(train, front, arrays, test, test_arrays, task.truth)
 
 
-def _smaller(task: Task) -> Task:
+def smaller(task: Task) -> Task:
     """At most MOST_TEST of the test records, the same for all seeds, and pictures of SIDE."""
     import numpy as np
 
@@ -164,17 +152,10 @@ def _last(fit: Generator[Any, None, Network]) -> tuple[Network, int]:
             return done.value, taken
 
 
-def _answers(network: Network, known: _Material) -> list[str]:
+def _answers(network: Network, known: Material) -> list[str]:
     """The label given to each test record; one that could not be read has an empty one."""
     best = network.logits(known.test_arrays).argmax(1)
     answers = [""] * len(known.truth)
     for number, place in zip(known.test.ids, best, strict=True):
         answers[int(number)] = known.train.classes[place]
     return answers
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

@@ -15,20 +15,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from benchmarks.gains import STEPS, budget_of
 from benchmarks.grid import Cell
 from benchmarks.machine import commit, versions
-from benchmarks.method_fit import MOST_TEST, SIDE, fit_method, start_worker
-from benchmarks.results import append, latest, read
+from benchmarks.method_fit import MOST_TEST, SIDE, fit_method
+from benchmarks.pool import fit_all
+from benchmarks.results import latest, read
 from benchmarks.sets import MOST_RECORDS, find_set
 
 SETS = "mnist,ag_news,pendigits"
@@ -54,8 +53,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     there = latest(read(asked.out))
     due = [cell for cell in cells if _is_due(there.get(cell.key), asked.retry)]
     print(f"{len(cells) - len(due)} of {len(cells)} fits are done in {asked.out}.", flush=True)
+    fit = partial(fit_method, steps=asked.steps, data=asked.data.resolve())
     try:
-        _fit_all(due, asked)
+        fit_all(due, fit, asked.jobs, asked.out, _context(asked))
     except BrokenProcessPool:
         print("A worker was ended from outside. The same command goes on.", file=sys.stderr)
         return 1
@@ -121,41 +121,10 @@ def _is_due(row: dict[str, Any] | None, retry: bool) -> bool:
     return row is None or (retry and row["status"] != "ok")
 
 
-def _fit_all(due: list[Cell], asked: argparse.Namespace) -> None:
-    """Fit the cells in workers; each row is written as soon as it is there."""
-    context = {
-        "commit": commit(),
-        "versions": versions(),
-        "settings": {
-            "most_records": MOST_RECORDS,
-            "most_test": MOST_TEST,
-            "side": SIDE,
-            "jobs": asked.jobs,
-        },
-    }
-    began = time.monotonic()
-    for number, row in enumerate(_rows(due, asked), 1):
-        append(asked.out, row | context)
-        left = (time.monotonic() - began) / number * (len(due) - number)
-        print(f"{number}/{len(due)}  {Cell.of(row)}: {_told(row)}; {left / 60:.0f} min left",
-              flush=True)  # fmt: skip
-
-
-def _rows(due: list[Cell], asked: argparse.Namespace) -> Iterator[dict[str, Any]]:
-    """The rows in the order in which they are done."""
-    pool = ProcessPoolExecutor(asked.jobs, get_context("spawn"), start_worker)
-    try:
-        fits = [pool.submit(fit_method, cell, asked.steps, asked.data.resolve()) for cell in due]
-        for fit in as_completed(fits):
-            yield fit.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _told(row: dict[str, Any]) -> str:
-    if row["status"] != "ok":
-        return f"{row['status']}, {row['error']}"
-    return f"{100 * row['scores']['accuracy']:.1f} %, {row['cost']['cpu_seconds']:.1f} s"
+def _context(asked: argparse.Namespace) -> dict[str, Any]:
+    """What every row says of how it was made."""
+    sizes = {"most_records": MOST_RECORDS, "most_test": MOST_TEST, "side": SIDE, "jobs": asked.jobs}
+    return {"commit": commit(), "versions": versions(), "settings": sizes}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""The peers: scikit-learn's own, at its defaults, on the plain features that one would give them.
+"""The peers, at their defaults, on the plain features that one would give them.
 
 Texts are TF-IDF, tables standardised numbers and one-hot categories, pictures their pixels.
 Features are learnt from all training records, the unlabelled ones too, which favours the peers.
-LabelSpreading has 7 neighbours.
+LabelSpreading and LabelPropagation have 7 neighbours; GraphLearning has an interpreter of its own.
 Where a peer needs few dense columns, texts have 100 singular and pictures 50 principal components.
 """
 
@@ -27,7 +27,8 @@ class Peer:
     """An estimator: its name on the page, whether it reads unlabelled records, how to make it.
 
     `few` are the modalities of which it is given components in place of all features. A fit takes
-    very roughly `seconds` on two cores, for estimates before any fit alike is done.
+    very roughly `seconds` on two cores, for estimates before any fit alike is done. It `needs` a
+    variable of the environment.
     """
 
     title: str
@@ -35,6 +36,7 @@ class Peer:
     make: Callable[[int], Any]
     few: frozenset[str] = frozenset()
     seconds: float = 10.0
+    needs: str = ""
 
 
 def _logistic(seed: int) -> Any:
@@ -70,6 +72,26 @@ def _spreading(_seed: int) -> Any:
     return LabelSpreading(kernel="knn", n_neighbors=7)
 
 
+def _propagation(_seed: int) -> Any:
+    from sklearn.semi_supervised import LabelPropagation
+
+    return LabelPropagation(kernel="knn", n_neighbors=7, max_iter=10_000)
+
+
+def _graph_learning(model: str) -> Callable[[int], Any]:
+    def make(_seed: int) -> Any:
+        from benchmarks.graphlearning_peer import GraphLearning
+
+        return GraphLearning(model)
+
+    return make
+
+
+#: Names the interpreter that has GraphLearning.
+_OTHER = "GRAPHLEARNING_PYTHON"
+#: What a graph is made of: few dense columns.
+_FEW = frozenset({"text", "image"})
+
 PEERS = {
     "logistic-regression": Peer("LogisticRegression", False, _logistic),
     "random-forest": Peer("RandomForest", False, _forest),
@@ -80,7 +102,14 @@ PEERS = {
         "SelfTraining (logistic)", True, _self_training(_logistic), seconds=120
     ),
     "self-training-forest": Peer("SelfTraining (forest)", True, _self_training(_forest)),
-    "spreading": Peer("LabelSpreading", True, _spreading, few=frozenset({"text", "image"})),
+    "spreading": Peer("LabelSpreading", True, _spreading, few=_FEW),
+    "propagation": Peer("LabelPropagation", True, _propagation, few=_FEW),
+    "graphlearning-poisson": Peer(
+        "GraphLearning Poisson", True, _graph_learning("poisson"), few=_FEW, needs=_OTHER
+    ),
+    "graphlearning-laplace": Peer(
+        "GraphLearning Laplace", True, _graph_learning("laplace"), few=_FEW, needs=_OTHER
+    ),
 }
 
 

@@ -129,7 +129,7 @@ def test_test_records_are_the_same_for_all_seeds(
     sets: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(method_fit, "MOST_TEST", 12)
-    one, other = (method_fit._smaller(load(sets, "points", 4, seed)) for seed in (0, 1))
+    one, other = (method_fit.smaller(load(sets, "points", 4, seed)) for seed in (0, 1))
     assert len(one.truth) == len(one.test) == 12
     assert one.truth == other.truth
     assert one.test.equals(other.test)
@@ -141,12 +141,12 @@ def test_pictures_are_shrunk_to_means() -> None:
     small = random.integers(0, 256, (3, SIDE, SIDE // 2), dtype=np.uint8)
     large = small.repeat(3, 1).repeat(3, 2)
     task = Task("squares", "image", large, ["a", "b", None], large, ["a", "b", "a"])
-    shrunk = method_fit._smaller(task)
+    shrunk = method_fit.smaller(task)
     assert np.array_equal(shrunk.train, small)
     assert np.array_equal(shrunk.test, small)
     colours = np.stack([large] * 3, -1)
-    assert method_fit._smaller(replace(task, train=colours)).train.shape == (*small.shape, 3)
-    assert method_fit._smaller(replace(task, train=small)).train is small
+    assert method_fit.smaller(replace(task, train=colours)).train.shape == (*small.shape, 3)
+    assert method_fit.smaller(replace(task, train=small)).train is small
 
 
 def test_a_gain_is_paired_by_seed_with_students_interval(rows: list[dict[str, Any]]) -> None:

@@ -1,0 +1,284 @@
+"""The methods without a network beside their peers: graphs, wrappers, machines, in one run.
+
+    python -m benchmarks.classic --data FOLDER [--sets a,b] [--labels 1,4,25] [--seeds 0,1,2]
+    python -m benchmarks.classic --page    # results → docs/classic.md
+
+The question: from 1, 4 and 25 labels a class, what do Leaven's classic methods make of the
+unlabelled records, and what do scikit-learn's semi-supervised estimators and GraphLearning? Each
+cell is one fit on one thread, scored on the test records; nothing is chosen by these. GraphLearning
+takes part where GRAPHLEARNING_PYTHON names an interpreter that has it.
+
+A row that is in the results is not made again; one that failed is, with `--retry`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures.process import BrokenProcessPool
+from datetime import UTC, datetime
+from functools import partial
+from itertools import product
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+from benchmarks.fit import score
+from benchmarks.grid import Cell, choose_peers
+from benchmarks.machine import commit, machine, versions
+from benchmarks.method_fit import MOST_TEST, SIDE, fit_method, smaller
+from benchmarks.page import provenance, put, table
+from benchmarks.pool import fit_all
+from benchmarks.results import latest, read
+from benchmarks.sets import MOST_RECORDS, find_set, load
+from benchmarks.summary import Column, Figure, Place, Summary, signed
+
+SETS = "pendigits,satimage,mushroom,adult,mnist,ag_news"
+OUT = "benchmarks/results/classic.jsonl"
+PAGE = "docs/classic.md"
+
+_HEAD = "# Methods without a network, beside their peers\n"
+_READING = (
+    "Accuracy on the test records in %, mean ± standard deviation over seeds; the highest mean of "
+    "a set and number of labels is bold. Where spreads overlap, the order is not settled."
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Fit what is missing, or write the page; 0 when all went well, 1 when some fits failed."""
+    asked = _parser().parse_args(arguments)
+    if asked.page:
+        print(_write_page(asked.out, Path(asked.page)))
+        return 0
+    try:
+        for name in _names(asked.sets):
+            find_set(asked.data, name)
+        cells = _grid(asked)
+    except ValueError as wrong:
+        print(f"benchmarks: {wrong}", file=sys.stderr)
+        return 2
+    there = latest(read(asked.out))
+    due = [
+        cell for cell in cells
+        if (row := there.get(cell.key)) is None or (asked.retry and row["status"] != "ok")
+    ]  # fmt: skip
+    print(f"{len(cells) - len(due)} of {len(cells)} fits are done in {asked.out}.", flush=True)
+    sizes = {"most_records": MOST_RECORDS, "most_test": MOST_TEST, "side": SIDE, "jobs": asked.jobs}
+    context = {"commit": commit(), "versions": versions(), "settings": sizes}
+    try:
+        fit_all(due, partial(_fit, data=asked.data.resolve()), asked.jobs, asked.out, context)
+    except BrokenProcessPool:
+        print("A worker was ended from outside. The same command goes on.", file=sys.stderr)
+        return 1
+    rows = latest(read(asked.out))
+    failed = [cell for cell in cells if rows[cell.key]["status"] != "ok"]
+    for cell in failed:
+        print(f"Failed: {cell}: {rows[cell.key]['error']}")
+    print(f"Done: {len(cells) - len(failed)} of {len(cells)}. Next: --page")
+    return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.classic",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--data", type=Path, default=Path("benchmarks/data"), help="folder of the sets"
+    )
+    parser.add_argument("--sets", default=SETS, help=f"default: {SETS}")
+    parser.add_argument("--labels", default="1,4,25", help="labels a class; default: 1,4,25")
+    parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
+    parser.add_argument("--methods", default="all", help="Leaven's; default: all without a loop")
+    parser.add_argument("--peers", default="all", help="all, none, supervised, semi or names")
+    parser.add_argument("--jobs", type=int, default=1, help="workers of one thread; default: 1")
+    parser.add_argument("--out", type=Path, default=Path(OUT), help=f"default: {OUT}")
+    parser.add_argument("--retry", action="store_true", help="fit again what failed")
+    parser.add_argument(
+        "--page", nargs="?", const=PAGE, help=f"only write the page; default: {PAGE}"
+    )
+    return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _grid(asked: argparse.Namespace) -> list[Cell]:
+    """All cells, seed by seed, so that an unfinished table already covers every set."""
+    columns = [("peer", name) for name in choose_peers(_names(asked.peers))]
+    columns += [("ours", name) for name in _methods(_names(asked.methods))]
+    labels, seeds = (list(map(int, _names(text))) for text in (asked.labels, asked.seeds))
+    return [
+        Cell(name, per, seed, kind, method, "")
+        for seed, name, per, (kind, method) in product(seeds, _names(asked.sets), labels, columns)
+    ]
+
+
+def _methods(asked: list[str]) -> list[str]:
+    """Those asked for; all are those that take no steps and serve tables."""
+    from leaven.core.errors import UnknownNameError
+    from leaven.learn.method import METHODS
+
+    try:
+        if asked == ["all"]:
+            return [n for n, m in METHODS.items() if not m.stepped and m.serves("tabular")]
+        return [name for name in asked if METHODS[name]]
+    except UnknownNameError as unknown:
+        raise ValueError(str(unknown)) from None
+
+
+def _fit(cell: Cell, data: Path) -> dict[str, Any]:
+    """The row of a cell, one model of which is called `shipped`."""
+    if cell.kind == "peer":
+        return _fit_peer(cell, data)
+    row = fit_method(cell, 1, data)
+    if row["status"] == "ok":
+        row["scores"] = {"shipped": row["scores"]}
+    return row
+
+
+def _fit_peer(cell: Cell, data: Path) -> dict[str, Any]:
+    """A peer's row; its cost is that of features, fit and the test records together."""
+    from benchmarks.peers import fit_peer
+
+    row = cell.to_row() | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
+    row["machine"] = machine()
+    began = time.monotonic()
+    try:
+        task = smaller(load(data, cell.set, cell.labels, cell.seed))
+        began, used = time.monotonic(), _cpu_seconds()
+        said = fit_peer(cell.method, task, cell.seed)()["shipped"]
+        cost = {"fit_seconds": time.monotonic() - began, "cpu_seconds": _cpu_seconds() - used}
+        row |= {
+            "status": "ok",
+            "scores": {"shipped": score(said, task.truth)},
+            "n": {"test": len(task.truth)},
+            "cost": {name: round(value, 2) for name, value in cost.items()},
+        }
+    except Exception as error:  # noqa: BLE001 - whatever a fit raises is its row in the table
+        row |= {"status": "error", "error": f"{type(error).__name__}: {error}"}
+    return row | {"wall_seconds": round(time.monotonic() - began, 2)}
+
+
+def _cpu_seconds() -> float:
+    """This process's and its children's."""
+    import resource
+
+    parts = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(part.ru_utime + part.ru_stime for part in parts)
+
+
+def _write_page(results: Path, page: Path) -> str:
+    """Write the page; returns the finding."""
+    found = Summary(read(results))
+    before = page.read_text(encoding="utf-8") if page.exists() else _HEAD
+    page.write_text(put(before, "classic", _markdown(found)), encoding="utf-8")
+    return f"{_finding(found)}\nWritten: {page}"
+
+
+def _markdown(found: Summary) -> str:
+    parts = [
+        f"**{_finding(found)}**",
+        _measured(found),
+        _READING,
+    ]
+    for name in found.sets:
+        parts += [f"## {name}", _of_set(found, name)]
+    parts += ["## All sets", _overall(found), "## How it was made", _made(found)]
+    if found.failed:
+        lines = [f"- {Cell.of(row)}: {row['error']}" for row in found.failed]
+        parts += ["## What failed", "\n".join(lines)]
+    return "\n\n".join(parts)
+
+
+def _measured(found: Summary) -> str:
+    """In prose: what was fitted on what."""
+    labels, settings = ", ".join(map(str, found.labels)), found.rows[0]["settings"]
+    side = settings["side"]
+    return (
+        f"{labels} labels a class, {len(found.seeds)} seeds, the rest of at most "
+        f"{settings['most_records']:,} training records unlabelled, pictures of at most "
+        f"{side} × {side} pixels. Leaven's methods stand on the modality's frozen features, with "
+        "the settings that they have for all sets; peers are at their defaults on TF-IDF, "
+        "standardised and one-hot columns, or pixels, of which texts have 100 and pictures 50 "
+        "components where a graph is made. CPU seconds of peers include their features and the "
+        "test records, those of Leaven do not."
+    )
+
+
+def _of_set(found: Summary, name: str) -> str:
+    """A line a method, a column a number of labels."""
+    places = [place for place in found.places if place.set == name]
+    best = {place: found.best(place, found.columns, "accuracy") for place in places}
+    rows = []
+    for column in found.columns:
+        figures = [(place, found.figure(column, place)) for place in places]
+        rows.append([found.title(column), *(_bold(f, best[p] == column) for p, f in figures)])
+    return table(["method", *(f"{place.labels} a class" for place in places)], rows, 1)
+
+
+def _bold(figure: Figure | None, best: bool) -> str:
+    if figure is None:
+        return "–"
+    return f"**{figure}**" if best else str(figure)
+
+
+def _overall(found: Summary) -> str:
+    """A line a method: mean over all sets by number of labels, and the median cost of a fit."""
+    rows = []
+    for column in found.columns:
+        means = [_mean(found, column, labels) for labels in found.labels]
+        seconds = [row["cost"]["cpu_seconds"] for row in found.of(column)]
+        cells = ["–" if value is None else f"{value:.1f}" for value in means]
+        cost = f"{median(seconds):.1f}" if seconds else "–"
+        rows.append([found.title(column), *cells, cost])
+    return table(["method", *(f"{n} a class" for n in found.labels), "CPU seconds"], rows, 1)
+
+
+def _mean(found: Summary, column: Column, labels: int) -> float | None:
+    """The mean over the sets, None where one is missing."""
+    figures = [found.figure(column, Place(name, labels)) for name in found.sets]
+    known = [figure.mean for figure in figures if figure is not None]
+    return mean(known) if len(known) == len(found.sets) else None
+
+
+def _finding(found: Summary) -> str:
+    """The best of ours and of the peers in the mean of all places, in one sentence."""
+    overall = {
+        column: mean(whole)
+        for column in found.columns
+        if None not in (whole := [_mean(found, column, labels) for labels in found.labels])
+    }
+    ours = max((c for c in overall if c.ours), key=lambda c: overall[c], default=None)
+    peer = max((c for c in overall if not c.ours), key=lambda c: overall[c], default=None)
+    if ours is None or peer is None:
+        return f"Classic methods on {len(found.sets)} sets."
+    return (
+        f"{found.title(ours)} has the best mean of {len(found.places)} cases among Leaven's "
+        f"({overall[ours]:.1f} %), {found.title(peer)} among the peers ({overall[peer]:.1f} %, "
+        f"a difference of {signed(overall[ours] - overall[peer])} points)."
+    )
+
+
+def _made(found: Summary) -> str:
+    facts = provenance(found.rows)
+    facts["Seeds"] = ", ".join(map(str, found.seeds))
+    facts["Fits"] = f"{len(found.good)}, and {len(found.failed)} that failed"
+    lines = [f"- {name}: {fact}." for name, fact in facts.items()]
+    options = {
+        "sets": ",".join(found.sets),
+        "labels": ",".join(map(str, found.labels)),
+        "seeds": ",".join(map(str, found.seeds)),
+        "jobs": str(found.rows[0]["settings"]["jobs"]),
+    }
+    said = " \\\n  ".join(f"--{name} {value}" for name, value in options.items())
+    command = f"python -m benchmarks.classic --data DATA \\\n  {said}"
+    return "\n".join([*lines, "", "```sh", command, "python -m benchmarks.classic --page", "```"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
