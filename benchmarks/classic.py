@@ -1,7 +1,7 @@
 """The methods without a network beside their peers: graphs, wrappers, machines, in one run.
 
     python -m benchmarks.classic --data FOLDER [--sets a,b] [--labels 1,4,25] [--seeds 0,1,2]
-    python -m benchmarks.classic --page    # results → docs/classic.md
+    python -m benchmarks.classic --page    # results → docs/peers.md
 
 The question: from 1, 4 and 25 labels a class, what do Leaven's classic methods make of the
 unlabelled records, and what do scikit-learn's semi-supervised estimators and GraphLearning? Each
@@ -37,7 +37,7 @@ from benchmarks.summary import Column, Figure, Place, Summary, signed
 
 SETS = "pendigits,satimage,mushroom,adult,mnist,ag_news"
 OUT = "benchmarks/results/classic.jsonl"
-PAGE = "docs/classic.md"
+PAGE = "docs/peers.md"
 
 _HEAD = "# Methods without a network, beside their peers\n"
 _READING = (

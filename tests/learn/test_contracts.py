@@ -65,12 +65,19 @@ def _vectors() -> Dataset:
     return Dataset.from_arrays(vectors, modality="embedding")
 
 
+def _nodes() -> Dataset:
+    rng = np.random.default_rng(0)
+    edges = np.stack([np.arange(24), (np.arange(24) * 5 + 1) % 24])
+    return Dataset.from_arrays(rng.normal(size=(24, 16)).astype(np.float32), edges=edges)
+
+
 #: Records to check a modality and its encoders on; a new modality adds its own.
 SAMPLES: dict[str, Callable[[], Dataset]] = {
     "image": _pictures,
     "text": _texts,
     "tabular": _table,
     "embedding": _vectors,
+    "graph": _nodes,
 }
 
 

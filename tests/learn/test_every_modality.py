@@ -32,6 +32,8 @@ def records(modality: str) -> Dataset:
         )
         return Dataset.from_frame(table, label=False, modality="tabular")
     vectors = rng.normal(size=(30, 12)).astype(np.float32)
+    if modality == "graph":
+        return Dataset.from_arrays(vectors, edges=rng.integers(0, 30, (2, 60)))
     return Dataset.from_arrays(vectors, modality="embedding")
 
 

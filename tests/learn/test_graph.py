@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from sklearn.linear_model import LogisticRegression
 
 from leaven.learn.classic_method import Frozen
 from leaven.learn.graphs.neighbours import nearest
-from leaven.learn.graphs.solve import spread
 from leaven.learn.graphs.weights import affinity
 from leaven.learn.heads.neighbours import NeighbourHead
 from leaven.learn.method import METHODS
@@ -27,6 +27,13 @@ def closed_form(weights: Floats, seeds: Floats, alpha: float) -> Floats:
     root = np.array([d**-0.5 if d > 0 else 0.0 for d in degree])
     smooth = root[:, None] * weights * root[None, :]
     return np.linalg.inv(np.eye(len(weights)) - alpha * smooth) @ seeds
+
+
+def spread(graph: sparse.csr_matrix, seeds: Floats, alpha: float) -> Floats:
+    """What label spreading scores."""
+    method: Any = METHODS["label-spreading"]
+    found: Floats = replace(method, alpha=alpha).scores(graph, seeds).values
+    return found
 
 
 def blocks(sizes: list[int], seed: int) -> Floats:

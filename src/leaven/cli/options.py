@@ -45,7 +45,7 @@ Modality = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="What a record is: image, text, tabular or embedding. Found if not given.",
+        help="What a record is: image, text, tabular, embedding or graph. Found if not given.",
         rich_help_panel=READING,
     ),
 ]

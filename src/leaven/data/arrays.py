@@ -1,4 +1,8 @@
-"""Records decoded once: named arrays of equal length, in memory or memory-mapped on disk."""
+"""Records decoded once: named arrays of equal length, in memory or memory-mapped on disk.
+
+Arrays whose name begins with `SHARED` are no rows of records but what all records share, such as
+the edges of a graph: every batch has them whole.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,18 @@ import torch
 
 from leaven.core.errors import DataError
 
-__all__ = ["Arrays", "Batch"]
+__all__ = ["SHARED", "Arrays", "Batch"]
 
-#: What a view takes and gives, and what an encoder reads: named tensors of equal first size.
+#: How the name of an array begins that all records share.
+SHARED = "@"
+
+#: What a view takes and gives, and what an encoder reads: named tensors of equal first size, and
+#: shared ones.
 Batch = dict[str, torch.Tensor]
 
 
 class Arrays:
-    """Named arrays whose first axis counts the records.
+    """Named arrays whose first axis counts the records, and shared ones.
 
     >>> arrays = Arrays({"numeric": np.zeros((5, 2), np.float32)})
     >>> len(arrays), arrays.batch(np.array([0, 3]))["numeric"].shape
@@ -29,7 +37,7 @@ class Arrays:
     """
 
     def __init__(self, named: Mapping[str, npt.NDArray[np.generic]]) -> None:
-        sizes = {name: len(array) for name, array in named.items()}
+        sizes = {name: len(a) for name, a in named.items() if not name.startswith(SHARED)}
         if len(set(sizes.values())) != 1:
             raise DataError(f"arrays of one set must have equal length. Got {sizes}.")
         self._named = dict(named)
@@ -48,15 +56,29 @@ class Arrays:
         return tuple(self._named)
 
     def batch(self, index: npt.NDArray[np.int64]) -> Batch:
-        """The records at `index` as tensors on the CPU, copied out of the map."""
+        """The records at `index` as tensors on the CPU, copied out of the map.
+
+        Shared arrays come whole and uncopied.
+        """
         return {
-            name: torch.from_numpy(np.ascontiguousarray(array[index]))
-            for name, array in self._named.items()
+            name: torch.from_numpy(np.ascontiguousarray(array))
+            for name, array in self._at(index).items()
         }
 
     def take(self, index: npt.NDArray[np.int64]) -> Arrays:
-        """The records at `index`, in memory."""
-        return Arrays({name: array[index] for name, array in self._named.items()})
+        """The records at `index`, in memory; what records share stays whole."""
+        return Arrays(self._at(index))
+
+    @property
+    def shared(self) -> bool:
+        """Whether there is something that all records share."""
+        return any(name.startswith(SHARED) for name in self._named)
+
+    def _at(self, index: npt.NDArray[np.int64]) -> dict[str, npt.NDArray[np.generic]]:
+        return {
+            name: array if name.startswith(SHARED) else array[index]
+            for name, array in self._named.items()
+        }
 
     def beside(self, named: Mapping[str, npt.NDArray[np.generic]]) -> Arrays:
         """The same records with further arrays."""
@@ -77,13 +99,17 @@ class Arrays:
 
     @classmethod
     def open(cls, folder: Path) -> Arrays | None:
-        """Map what `save` wrote; None where there is nothing whole."""
+        """Map what `save` wrote; None where there is nothing whole. What is shared is read."""
         index = folder / "arrays.json"
         if not index.exists():
             return None
         return cls(
             {
-                name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                name: np.load(
+                    folder / f"{name}.npy",
+                    mmap_mode=None if name.startswith(SHARED) else "r",
+                    allow_pickle=False,
+                )
                 for name in json.loads(index.read_text())
             }
         )

@@ -17,7 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-__all__ = ["Column", "Dataset", "Finding", "Index", "QUARANTINE_SCHEMA", "class_order"]
+__all__ = [
+    "Column",
+    "Dataset",
+    "EDGES_SCHEMA",
+    "Finding",
+    "Index",
+    "QUARANTINE_SCHEMA",
+    "class_order",
+]
 
 Index = npt.NDArray[np.int64]
 
@@ -31,6 +39,9 @@ QUARANTINE_SCHEMA = pa.schema(
         ("detail", pa.string()),
     ]
 )
+
+#: One row an edge between two records: their positions, the lower one first, and its weight.
+EDGES_SCHEMA = pa.schema([("source", pa.int64()), ("target", pa.int64()), ("weight", pa.float32())])
 
 
 @dataclass(frozen=True)
@@ -89,6 +100,8 @@ class Dataset:
     root : the folder to which file paths among the records are relative.
     quarantine : rejected records, by QUARANTINE_SCHEMA; nothing is dropped unseen.
     findings : what was noticed while reading.
+    edges : of a graph, the undirected edges between records by EDGES_SCHEMA, each once and no
+        loops; None for records that stand alone.
     """
 
     records: pa.Table
@@ -103,6 +116,7 @@ class Dataset:
     root: Path | None = None
     quarantine: pa.Table = field(default_factory=QUARANTINE_SCHEMA.empty_table)
     findings: tuple[Finding, ...] = ()
+    edges: pa.Table | None = None
 
     @classmethod
     def read(
@@ -123,14 +137,15 @@ class Dataset:
 
         Tables are CSV, TSV (any usual delimiter and encoding, also .gz), Parquet, JSON Lines and
         JSON arrays, local or by fsspec URL. Folders hold tables; or one sub-folder a class and
-        `unlabelled/`, of images or .txt files; or files and a table of their labels.
+        `unlabelled/`, of images or .txt files; or files and a table of their labels; or a graph,
+        as tables `nodes` and `edges` (`source`, `target`, perhaps `weight`). An .npz is a graph.
         Large tables are streamed to disk and memory-mapped.
 
         Parameters
         ----------
         label : the column of labels. By default one called label, target, class, y, category or
             intent; False says that there are none and leaves all records unlabelled.
-        modality : image, text, tabular or embedding; by default found from the columns.
+        modality : image, text, tabular, embedding or graph; by default found from the columns.
         id, group, time : columns that name a record, its group (patient, author …) and its time
             (ISO dates or numbers). The last two go to `meta` and steer the splits.
         audit : a column of true labels of records that are to be treated as unlabelled. It goes
@@ -160,6 +175,7 @@ class Dataset:
         modality: str | None = None,
         ids: Sequence[str] | None = None,
         audit: Any = None,
+        edges: Any = None,
         name: str = "data",
     ) -> Dataset:
         """Records in memory: numbers (n, d), uint8 images, or n strings.
@@ -167,6 +183,7 @@ class Dataset:
         Images are (n, h, w), (n, h, w, c) or (n, c, h, w) with 1, 3 or 4 channels. Numbers are
         tabular, or embeddings with `modality="embedding"`. In `y`, -1, None, "" and
         not-a-number mean unlabelled; `audit` has the true labels of such records, as for `read`.
+        Numbers with `edges`, (2, m) positions of records, are the nodes of a graph.
         Raises SettingError for anything else.
 
         >>> Dataset.from_arrays(np.eye(3), [0, 1, -1])
@@ -174,7 +191,7 @@ class Dataset:
         """
         from leaven.data.memory import from_arrays
 
-        return from_arrays(X, y, modality=modality, ids=ids, audit=audit, name=name)
+        return from_arrays(X, y, modality=modality, ids=ids, audit=audit, edges=edges, name=name)
 
     @classmethod
     def from_frame(
@@ -247,13 +264,13 @@ class Dataset:
 
     @cached_property
     def hash(self) -> str:
-        """Digest of contents and labels; the order and the file format do not matter."""
+        """Digest of contents, labels and edges; the order and the file format do not matter."""
         lines = sorted(
             f"{content}\x1f{'' if label is None else 'L' + label}"
             for content, label in zip(self.content, self.labels.to_pylist(), strict=True)
         )
         digest = hashlib.sha256(self.modality.encode())
-        for line in lines:
+        for line in lines + self._edge_lines():
             digest.update(b"\x1e" + line.encode())
         return digest.hexdigest()
 
@@ -268,6 +285,7 @@ class Dataset:
             labels=self.labels.take(taken),
             content=self.content[index],
             meta=None if self.meta is None else self.meta.take(taken),
+            edges=None if self.edges is None else _among(self.edges, index, len(self)),
         )
 
     def reject(self, index: Index, reasons: Sequence[tuple[str, str]]) -> Dataset:
@@ -288,9 +306,37 @@ class Dataset:
         kept = self.select(np.setdiff1d(np.arange(len(self)), index))
         return replace(kept, quarantine=pa.concat_tables([self.quarantine, rows]))
 
+    def with_edges(
+        self, edges: pa.Table, content: npt.NDArray[np.str_], findings: Sequence[Finding]
+    ) -> Dataset:
+        """The same records as the nodes of a graph, each with a content of its own."""
+        told = (*self.findings, *findings)
+        return replace(self, edges=edges, content=content, findings=told)
+
+    def _edge_lines(self) -> list[str]:
+        """Each edge by the contents of its two ends, sorted; none where there is no graph."""
+        if self.edges is None:
+            return []
+        ends = [self.content[self.edges[name].to_numpy()] for name in ("source", "target")]
+        weights = self.edges["weight"].to_pylist()
+        return sorted(
+            f"{min(a, b)}\x1f{max(a, b)}\x1f{weight!r}"
+            for a, b, weight in zip(*ends, weights, strict=True)
+        )
+
     def _origin(self, index: Index) -> tuple[list[Any], list[Any]]:
         """For each record at `index` the file it came from and its row there."""
         if self.meta is None or not {"source", "row"} <= set(self.meta.column_names):
             return [self.source] * len(index), [None] * len(index)
         taken = self.meta.select(["source", "row"]).take(pa.array(index))
         return taken["source"].to_pylist(), taken["row"].to_pylist()
+
+
+def _among(edges: pa.Table, index: Index, size: int) -> pa.Table:
+    """The edges whose ends are both at `index`, by their places there."""
+    place = np.full(size, -1, np.int64)
+    place[index] = np.arange(len(index))
+    one, other = (place[edges[name].to_numpy()] for name in ("source", "target"))
+    kept = (one >= 0) & (other >= 0)
+    ends = [np.minimum(one, other)[kept], np.maximum(one, other)[kept]]
+    return pa.table([*ends, edges["weight"].to_numpy()[kept]], schema=EDGES_SCHEMA)

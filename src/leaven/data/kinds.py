@@ -185,6 +185,10 @@ def detect(
         kept = [max(fitting, key=lambda c: _weight(table[c.name]))]
         if modality == "text":
             kept = [Column(kept[0].name, "text")]
+    elif modality == "graph":
+        kept = [c for c in columns if c.kind in ("numeric", "boolean", "categorical", "vector")]
+        if not kept:
+            raise SettingError("modality", f"one that fits the columns: {found}", modality)
     else:
         kept = [c for c in columns if c.kind not in ("image", "vector")] or columns
         if modality == "tabular" and kept == columns and {"image", "vector"} & set(by_kind):

@@ -15,6 +15,7 @@ from PIL import Image
 from leaven.core.errors import DataError, SettingError
 from leaven.data.assemble import Roles, assemble
 from leaven.data.dataset import Dataset
+from leaven.data.edges import joined_at
 from leaven.data.raw import ROW, SOURCE, Raw
 
 __all__ = ["from_arrays", "from_frame"]
@@ -29,9 +30,14 @@ def from_arrays(
     modality: str | None,
     ids: Sequence[str] | None,
     audit: Any = None,
+    edges: Any = None,
     name: str,
 ) -> Dataset:
     """See `Dataset.from_arrays`."""
+    if edges is not None:
+        if modality not in (None, "graph"):
+            raise SettingError("modality", "graph, where edges are given", modality)
+        modality = "graph"
     columns = _features(X, modality)
     n = len(next(iter(columns.values())))
     for what, values in (("y", y), ("ids", ids), ("audit", audit)):
@@ -39,6 +45,8 @@ def from_arrays(
             raise SettingError(what, f"as long as X, {n}", len(values))
     if y is not None:
         columns["\x1flabel"] = _one_dimensional(y)
+    if ids is None and edges is not None:
+        ids = [str(place) for place in range(n)]
     if ids is not None:
         columns["\x1fid"] = pa.array([str(value) for value in ids], pa.string())
     if audit is not None:
@@ -51,7 +59,16 @@ def from_arrays(
         id="\x1fid" if ids is not None else None,
         audit="\x1faudit" if audit is not None else None,
     )
-    return assemble(raw, roles, name=name, source=name)
+    dataset = assemble(raw, roles, name=name, source=name)
+    return dataset if edges is None else _joined(dataset, edges)
+
+
+def _joined(dataset: Dataset, edges: Any) -> Dataset:
+    """The records with edges (2, m) between their positions."""
+    pairs = np.asarray(edges)
+    if pairs.ndim != 2 or pairs.shape[0] != 2 or pairs.dtype.kind not in "iu":
+        raise SettingError("edges", "whole numbers (2, m)", f"{pairs.dtype} {pairs.shape}")
+    return joined_at(dataset, pairs)
 
 
 def from_frame(frame: Any, roles: Roles, *, name: str) -> Dataset:
@@ -103,7 +120,7 @@ def _features(X: Any, modality: str | None) -> dict[str, Any]:
             "numbers (n, d), uint8 images (n, h, w), (n, h, w, c) or (n, c, h, w), or strings (n,)",
             f"{values.dtype} {values.shape}",
         )
-    if modality == "embedding":
+    if modality in ("embedding", "graph"):
         flat = pa.array(np.ascontiguousarray(values, dtype=np.float32).ravel())
         return {"features": pa.FixedSizeListArray.from_arrays(flat, values.shape[1])}
     return {f"x{i}": pa.array(np.ascontiguousarray(values[:, i])) for i in range(values.shape[1])}

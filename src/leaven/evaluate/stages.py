@@ -17,6 +17,7 @@ from leaven.core.recipe import Recipe
 from leaven.data.dataset import Index
 from leaven.evaluate.folder import RunFolder, write_json
 from leaven.evaluate.pseudo_log import CLASS_POINTS, PseudoLog
+from leaven.learn.encoder import sample
 from leaven.learn.method import METHODS, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.state import TrainState
@@ -38,6 +39,7 @@ __all__ = [
 FOLD_SHARE = 0.5
 _PROBE = 0.015  # of a time budget, for finding out what a step of a method costs
 _RESERVE = 0.04  # of a time budget, for predictions, figures and the report
+_PART = 20_000  # unlabelled records that tell what a method without steps costs
 _POINTS = 4 * CLASS_POINTS  # of a stage's history
 CHECKPOINT_SECONDS = 5.0
 
@@ -137,8 +139,11 @@ def renew_pace(
     for name in costs:
         took = [r for r in records if r["method"] == name]
         setup, steps = sum(r["setup"] for r in took), sum(r["steps"] for r in took)
-        each = (sum(r["seconds"] for r in took) - setup) / steps
-        costs[name] = Cost(setup / len(took), each if METHODS[name].stepped else 0.0)
+        whole = sum(r["seconds"] for r in took)
+        if METHODS[name].stepped:
+            costs[name] = Cost(setup / len(took), (whole - setup) / steps)
+        else:
+            costs[name] = Cost(whole / len(took), 0.0)
     least = max(1, round(pace.final * FOLD_SHARE))
     steps = max(_affordable(stages, costs, _left(budget, folder), recipe), least)
     pace = Pace(steps, costs, least)
@@ -174,15 +179,21 @@ def _affordable(
 
 
 def _try(name: str, problem: Problem, seconds: float) -> Cost:
-    """Take some steps of a method and throw them away."""
+    """Take some steps of a method and throw them away.
+
+    One without steps is fitted on a part of the records, and its time taken to grow with them.
+    """
+    method = METHODS[name]
     began = time.monotonic()
-    fit = METHODS[name].fit(replace(problem, steps=1_000_000))
+    if not method.stepped:
+        part = sample(problem.unlabelled, _PART, problem.seed)
+        for _ in method.fit(replace(problem, unlabelled=part)):
+            pass
+        share = len(problem.unlabelled) / max(len(part), 1) if method.unlabelled else 1.0
+        return Cost((time.monotonic() - began) * max(share, 1.0), 0.0)
+    fit = method.fit(replace(problem, steps=1_000_000))
     warm = 3  # the first steps are slow (memory, kernels) and belong to the setup
-    for taken, step in enumerate(fit, 1):
-        if step.state is None:
-            for _ in fit:
-                pass
-            return Cost(time.monotonic() - began, 0.0)
+    for taken, _ in enumerate(fit, 1):
         if taken == warm:
             setup = time.monotonic() - began
         if taken >= warm + 4 and time.monotonic() - began - setup > seconds:

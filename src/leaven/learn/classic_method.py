@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -91,7 +91,7 @@ class ClassicMethod(Method):
     def fit(
         self, problem: Problem, checkpoint: Path | None = None
     ) -> Generator[Step, None, Network]:
-        """Encode once, and learn. Settings change what reads unlabelled records."""
+        """Encode once, and learn. A baseline follows the settings that it shares."""
         encoder = problem.build_encoder().requires_grad_(False).eval()
         places = np.zeros(0, np.int64)
         if self.unlabelled:
@@ -102,13 +102,16 @@ class ClassicMethod(Method):
         targets: Any = np.full(len(used), -1, np.int64)
         targets[: len(problem.train)] = problem.targets[problem.train]
         known = Frozen(features, targets, problem.classes, problem.seed, places)
-        chosen = composed(self, problem.settings) if self.unlabelled else self
-        head = yield from chosen.learn(known)
+        head = yield from composed(self, self._own(problem.settings)).learn(known)
         return Network(encoder, head).eval()
 
     def check(self, settings: Mapping[str, Any]) -> None:
         """Compose once."""
+        composed(self, settings)
+
+    def _own(self, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """All settings; of a baseline those that are its own: a kernel, a penalty."""
         if self.unlabelled:
-            composed(self, settings)
-        else:
-            super().check(settings)
+            return settings
+        known = {f.name for f in fields(self)} if is_dataclass(self) else ()
+        return {name: value for name, value in settings.items() if name in known}

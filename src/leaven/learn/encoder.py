@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +34,8 @@ class Encoder(nn.Module, ABC):
     mixed: ClassVar[bool] = False
     #: Factor on the learning rate of its parameters.
     rate: ClassVar[float] = 1.0
+    #: Settings of `Training` that suit it, in the place of those that a recipe leaves as they are.
+    trained_by: ClassVar[Mapping[str, Any]] = {}
     width: int
 
     def __init__(self, **config: Any) -> None:
@@ -74,8 +76,11 @@ def encode(
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(len(index), width) features or logits of the records at `index`, in evaluation mode.
 
-    `plain` is the modality's unchanged view. Works in blocks, so that memory stays bounded.
+    `plain` is the modality's unchanged view. Works in blocks, so that memory stays bounded; in
+    one where records share a graph, which is read whole for each.
     """
+    if arrays.shared:
+        block = max(block, len(index))
     device = next(iter([*encoder.parameters(), *encoder.buffers()])).device
     was_training = encoder.training
     encoder.eval()

@@ -11,7 +11,7 @@ from leaven.learn.head import Head, LinearHead
 from leaven.learn.learner import LEARNERS, UNSEEN
 from leaven.learn.method import Step
 
-__all__ = ["LearnerMethod"]
+__all__ = ["LearnerMethod", "only"]
 
 
 class LearnerMethod(ClassicMethod):
@@ -30,13 +30,13 @@ class LearnerMethod(ClassicMethod):
         width = known.features.shape[1]
         present = np.unique(known.targets)
         if len(present) == 1:
-            return _only(int(present[0]), width, known.classes)
+            return only(int(present[0]), width, known.classes)
         learner = LEARNERS[self.learner]
         fitted = learner.estimator(known.seed).fit(known.features, known.targets, known.weights)
         return learner.head(fitted, width, known.classes)
 
 
-def _only(place: int, width: int, classes: int) -> LinearHead:
+def only(place: int, width: int, classes: int) -> LinearHead:
     """A head that always names one class."""
     head = LinearHead(width, classes).requires_grad_(False)
     head.weight.zero_()

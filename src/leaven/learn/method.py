@@ -121,6 +121,8 @@ class Method(ABC):
     unlabelled: bool
     #: Whether its time grows with `Problem.steps`.
     stepped: bool
+    #: The modalities whose records it can learn from; empty for all.
+    modalities: tuple[str, ...] = ()
 
     @property
     def row(self) -> dict[str, str] | None:

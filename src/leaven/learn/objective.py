@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from leaven.data.arrays import Batch
+from leaven.data.arrays import SHARED, Batch
 from leaven.data.modality import Modality, Spec
 from leaven.learn.head import LinearHead
 from leaven.learn.method import Problem
@@ -143,8 +143,14 @@ class Objective(ABC):
 
 
 def concatenate(*batches: Batch) -> Batch:
-    """Several views as one batch, so that one pass through the network serves all."""
-    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+    """Several views as one batch, so that one pass through the network serves all.
+
+    What records share is the same in all of them, and stays single.
+    """
+    return {
+        name: first if name.startswith(SHARED) else torch.cat([batch[name] for batch in batches])
+        for name, first in batches[0].items()
+    }
 
 
 def decay_of(decay: float, now: Moment) -> float:

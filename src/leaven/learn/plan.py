@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaven.core.errors import SettingError
-from leaven.core.recipe import Recipe
+from leaven.core.recipe import Recipe, Training
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
 from leaven.learn.encoder import ENCODERS
 from leaven.learn.method import METHODS
 
-__all__ = ["Plan", "plan"]
+__all__ = ["Plan", "plan", "suited"]
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,13 @@ class _Wish:
 #: texts that one is worse than a linear model until there are some hundred labels.
 _WISHES = {
     "image": _Wish("freematch", 20, 800, "strong views of images teach what a label is worth"),
+    "graph": _Wish("grand", 20, 100, "the graph says of each node what its neighbours are"),
     "text": _Wish("freematch", 80, 300, "its thresholds follow what the network has learnt"),
 }
-_PLAIN = "label-spreading"
-_WHY_PLAIN = "labels flow to near records; it needs neither many labels nor much time"
+_PLAIN = {
+    "": ("label-spreading", "labels flow to near records; it needs neither many labels nor time"),
+    "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
+}
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,8 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
         raise SettingError("method", "the name of the one whose objective is to change", "auto")
     if method == "auto":
         wish = _WISHES.get(views)
-        method, reason = _PLAIN, f"{_PLAIN}: {_WHY_PLAIN}"
+        method, why = _PLAIN.get(views, _PLAIN[""])
+        reason = f"{method}: {why}"
         if wish is not None and not plain and len(dataset.labelled) >= wish.labels:
             method, reason, steps = wish.method, f"{wish.method}: {wish.why}", wish.steps
     settings = recipe.objective
@@ -71,6 +75,9 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
         reason = f"every record has a label, so there is nothing for {method} to learn more from"
         method, steps, settings = METHODS[method].baseline, 0, {}
     METHODS[method].check(settings)
+    if METHODS[method].modalities and views not in METHODS[method].modalities:
+        serves = ", ".join(METHODS[method].modalities)
+        raise SettingError("method", f"one for {views} records; {method} is for: {serves}", method)
     encoder = recipe.encoder
     if not encoder or extracted:
         encoder = METHODS[method].default_encoder(MODALITIES[views])
@@ -82,5 +89,16 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
             encoder,
         )
     filled: dict[str, Any] = {"method": method, "encoder": encoder, "modality": dataset.modality}
-    filled |= {"objective": settings}
+    filled |= {"objective": settings, "training": suited(recipe.training, encoder)}
     return Plan(recipe.model_copy(update=filled), reason, steps)
+
+
+def suited(training: Training, encoder: str) -> Training:
+    """The training settings, those left at their defaults replaced by what suits the encoder."""
+    default = Training()
+    own = {
+        name: value
+        for name, value in ENCODERS[encoder].trained_by.items()
+        if getattr(training, name) == getattr(default, name)
+    }
+    return training.model_copy(update=own)

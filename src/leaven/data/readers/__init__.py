@@ -15,6 +15,7 @@ from leaven.data.raw import Raw, Refused, Spool
 from leaven.data.readers.columnar import read_columnar
 from leaven.data.readers.delimited import read_delimited
 from leaven.data.readers.folders import LABEL_TABLES, read_class_folders, read_flat_folder
+from leaven.data.readers.graphs import graph_tables, read_graph_archive, read_graph_tables
 from leaven.data.readers.objects import read_objects
 
 __all__ = ["read"]
@@ -52,7 +53,13 @@ def read(
         source = paths[0]
     if not all(paths):
         raise DataError("The name of the file or folder to read is empty. Give a path, or . here.")
-    if len(paths) == 1 and "://" not in paths[0] and Path(paths[0]).is_dir():
+    local = len(paths) == 1 and "://" not in paths[0]
+    if local and paths[0].lower().endswith(".npz") and roles.modality in (None, "graph"):
+        return read_graph_archive(paths[0], roles)
+    if local and Path(paths[0]).is_dir():
+        graph = _graph(Path(paths[0]), roles, cache)
+        if graph is not None:
+            return graph
         raw = _folder(Path(paths[0]), labels, roles, cache)
     else:
         raw = _tables(paths, cache)
@@ -61,6 +68,19 @@ def read(
 
 def _stem(path: str) -> str:
     return Path(path.rstrip("/")).name.split(".")[0] or "data"
+
+
+def _graph(folder: Path, roles: Roles, cache: Path | None) -> Dataset | None:
+    """The graph that lies in a folder; None where nothing says that there is one."""
+    tables = [p for p in sorted(folder.iterdir()) if _ending(p.name) in _READERS]
+    found = graph_tables(tables) if roles.modality in (None, "graph") else None
+    if found is None:
+        return None
+    nodes, edges = (_tables([str(path)], cache) for path in found)
+    nodes.findings += edges.findings
+    nodes.refused += edges.refused
+    name, source = _stem(str(folder)), str(folder)
+    return read_graph_tables(nodes, edges, roles, name=name, source=source, cache=cache)
 
 
 def _folder(

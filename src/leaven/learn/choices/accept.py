@@ -6,7 +6,7 @@ A guess's confidence is its largest probability.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -217,6 +217,7 @@ class Relative(Accept):
     """
 
     share: float = 0.9
+    asks_labelled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("share of Relative", self.share, 0, 1)
@@ -242,6 +243,7 @@ class FallingLoss(Accept):
     warm_up: float = 0.05
     falls: int = 20
     least: float = 0.05
+    asks_labelled: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("warm_up of FallingLoss", self.warm_up, 0, 0.9)

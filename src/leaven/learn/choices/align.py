@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -102,6 +102,8 @@ class ToLabelled(Align):
     not the labels, so that the two means are sharp alike.
     """
 
+    asks_labelled: ClassVar[bool] = True
+
     def __call__(self, seen: Seen, state: None) -> Tensor:
         """(u, k)."""
         return _scaled(seen.guess, seen.labelled.mean(0) / seen.guess.mean(0).clamp_min(_TINY))
@@ -135,6 +137,7 @@ class Calibrated(Align):
     """
 
     rate: float = 0.1
+    asks_network: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("rate of Calibrated", self.rate, 1e-4, 1)

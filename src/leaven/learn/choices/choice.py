@@ -82,6 +82,13 @@ class Seen:
 class Choice:
     """A part of a row: a small frozen dataclass. What it must remember is in its state."""
 
+    #: Whether it asks the network itself, so that it serves no method without one.
+    asks_network: ClassVar[bool] = False
+    #: Whether it reads `Seen.labelled`.
+    asks_labelled: ClassVar[bool] = False
+    #: Whether it reads `Seen.features`.
+    asks_features: ClassVar[bool] = False
+
     def state(self, problem: Problem, network: Network) -> nn.Module | None:
         """Buffers that it updates when it is called, or None; they are in the checkpoint."""
         return None

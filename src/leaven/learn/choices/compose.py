@@ -5,8 +5,9 @@
     >>> read_choice("accept", "AtLest(0.8)")
     Traceback (most recent call last):
     leaven.core.errors.UnknownNameError: 'accept' must be one of: All, AtLeast, Balanced, \
-Certain, Easiest, FallingLoss, Gaussian, LearningStatus, LowEntropy, NeighboursAgree, PerClass, \
-Relative, Scheduled, SelfAdaptive, Steady. Got 'AtLest'. Did you mean 'AtLeast'?
+Certain, Easiest, EasiestOfEach, FallingLoss, Gaussian, LearningStatus, LowEntropy, \
+NeighboursAgree, PerClass, Relative, Scheduled, SelfAdaptive, Steady. Got 'AtLest'. Did you mean \
+'AtLeast'?
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ def composed(objective: T, settings: Mapping[str, Any]) -> T:
     new: dict[str, Any] = {}
     for name, value in settings.items():
         if name not in known:
-            raise UnknownNameError("setting of the objective", name, known)
+            owner = getattr(objective, "name", "the objective")
+            raise UnknownNameError(f"setting of {owner}", name, known)
         new[name] = _part(name, value) if name in PARTS else _plain(name, value, known[name])
     return replace(objective, **new)
 

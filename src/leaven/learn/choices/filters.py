@@ -18,7 +18,15 @@ from leaven.learn.method import Problem
 from leaven.learn.network import Network
 from leaven.learn.objective import decay_of
 
-__all__ = ["Balanced", "Certain", "Easiest", "LowEntropy", "NeighboursAgree", "Steady"]
+__all__ = [
+    "Balanced",
+    "Certain",
+    "Easiest",
+    "EasiestOfEach",
+    "LowEntropy",
+    "NeighboursAgree",
+    "Steady",
+]
 
 
 @part("accept")
@@ -83,6 +91,7 @@ class NeighboursAgree(Accept):
 
     count: int = 3
     share: float = 0.5
+    asks_features: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         within("count of NeighboursAgree", self.count, 1, 1000)
@@ -119,6 +128,36 @@ class Easiest(Accept):
         confidence = seen.guess.max(-1).values
         kept = max(math.ceil(share * len(confidence)), 1)
         return (confidence >= confidence.topk(kept).values[-1]).to(confidence.dtype)
+
+
+@part("accept")
+@dataclass(frozen=True)
+class EasiestOfEach(Accept):
+    """As `Easiest`, but of each class: the surest part of the guesses that name it.
+
+    Class-balanced self-training (Zou et al. 2018, arXiv:1810.07911, section 4.2): a class that is
+    guessed with little confidence is taught all the same, and none that is learnt first takes the
+    records of the others.
+    """
+
+    first: float = 0.2
+    last: float = 1.0
+
+    def __post_init__(self) -> None:
+        within("first of EasiestOfEach", self.first, 0, 1)
+        within("last of EasiestOfEach", self.last, 0, 1)
+
+    def __call__(self, seen: Seen, state: None) -> Tensor:
+        """(u,) one or zero; at least one record of each class that is named."""
+        share = self.first + (self.last - self.first) * seen.now.progress
+        confidence, named = seen.guess.max(-1)
+        accepted = torch.zeros_like(confidence)
+        for label in range(seen.guess.shape[-1]):
+            own = confidence[named == label]
+            if len(own):
+                kept = max(math.ceil(share * len(own)), 1)
+                accepted[named == label] = (own >= own.topk(kept).values[-1]).to(own.dtype)
+        return accepted
 
 
 @part("accept")

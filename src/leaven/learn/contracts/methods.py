@@ -14,7 +14,7 @@ from torch import nn
 
 from leaven.core.recipe import Training
 from leaven.data.arrays import Arrays
-from leaven.data.dataset import Index
+from leaven.data.dataset import Dataset, Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.contracts.check import Check, require, run_all
 from leaven.learn.head import LinearHead
@@ -61,8 +61,11 @@ def made_problem(method: Method, seed: int = 0, steps: int = _SHORT) -> Made:
     so that nothing moves without a gradient.
 
     For methods of the family `adaptation` what is missing is not labels: there are 25 of each,
-    closer clouds, and all other records come from elsewhere (`_elsewhere`).
+    closer clouds, and all other records come from elsewhere (`_elsewhere`). For methods of graphs
+    alone the clouds are closer still, and edges join mostly nodes of one cloud (`_made_graph`).
     """
+    if "graph" in method.modalities:
+        return _made_graph(method, seed, steps)
     rng = np.random.default_rng((seed, 4))
     width, classes, unlabelled, held = 32, 4, 60, 100
     adapts = method.family == "adaptation"
@@ -87,6 +90,40 @@ def made_problem(method: Method, seed: int = 0, steps: int = _SHORT) -> Made:
         seed=seed,
         steps=steps,
         training=Training(labelled_batch=batch, precision="32-true", weight_decay=0.0),
+    )
+    return Made(problem, truth, np.arange(second, len(truth)))
+
+
+def _made_graph(method: Method, seed: int, steps: int) -> Made:
+    """Four groups of nodes, three edges a node, of which three quarters stay in the group."""
+    rng = np.random.default_rng((seed, 5))
+    width, classes, labelled, unlabelled, held = 16, 4, 3, 60, 100
+    centres = rng.normal(size=(classes, width))
+    centres *= 1.0 / np.linalg.norm(centres, axis=1, keepdims=True)
+    truth = np.arange(classes * (labelled + unlabelled + held)) % classes
+    features = centres[truth] + rng.normal(size=(len(truth), width))
+    source = np.repeat(np.arange(len(truth)), 3)
+    target = rng.integers(0, len(truth), len(source))
+    alike = rng.random(len(source)) < 0.75
+    target[alike] += (truth[source] - truth[target])[alike]  # the group is the number modulo four
+    first, second = classes * labelled, classes * (labelled + unlabelled)
+    edges = np.stack([source, target % len(truth)])
+    dataset = Dataset.from_arrays(features, edges=edges)
+    views = MODALITIES["graph"]
+    spec = views.describe(dataset)
+    problem = Problem(
+        arrays=views.decode(dataset, spec)[0],
+        spec=spec,
+        modality="graph",
+        task="classification",
+        classes=classes,
+        targets=np.where(np.arange(len(truth)) < first, truth, -1),
+        train=np.arange(first),
+        unlabelled=np.arange(first, second),
+        encoder=method.default_encoder(views),
+        seed=seed,
+        steps=steps,
+        training=Training(labelled_batch=12, precision="32-true", weight_decay=0.0),
     )
     return Made(problem, truth, np.arange(second, len(truth)))
 

@@ -73,8 +73,13 @@ def _spec_is_plain(subject: _Subject) -> None:
 
 
 def _decodes_each_by_itself(subject: _Subject) -> None:
-    """A record gives the same arrays whatever others are decoded with it."""
+    """A record gives the same arrays whatever others are decoded with it.
+
+    Where records share something, as nodes their graph, it is another one with fewer of them.
+    """
     require(len(subject.arrays) == len(subject.dataset), "it gives not one place a record")
+    if subject.arrays.shared:
+        return
     rows = np.arange(len(subject.dataset))[::-2].copy()
     some, _ = subject.modality.decode(subject.dataset.select(rows), subject.spec)
     for name in subject.arrays.names:
@@ -103,7 +108,12 @@ def _generator_decides(subject: _Subject) -> None:
 
 
 def _one_parameter_a_record(subject: _Subject) -> None:
-    """Copies of one record get views that differ, or a batch would be one view many times."""
+    """Copies of one record get views that differ, or a batch would be one view many times.
+
+    A view of what all records share, as a graph, is one for the batch: it differs between nodes.
+    """
+    if subject.arrays.shared:
+        return
     copies = len(subject.arrays)
     for which, draw in subject.views().items():
         view = draw(subject.batch(), 0)

@@ -1,0 +1,15 @@
+"""A forest of extremely randomised trees on frozen features: the baseline of the wrapped one.
+
+Use it as the control of self-training with a forest, or alone on tables whose columns have
+thresholds rather than directions: codes, counts, yes and no.
+
+It fails with a label or two a class, of which trees learn little more than single columns, and on
+embeddings, where classes are directions.
+"""
+
+from __future__ import annotations
+
+from leaven.learn.learner_method import LearnerMethod
+from leaven.learn.method import METHODS
+
+METHODS.add("forest", LearnerMethod("forest", "random trees of labelled records"))
