@@ -33,7 +33,7 @@ Floats = npt.NDArray[np.float64]
 _SHOWN = 12
 _CONFIDENT = 0.95
 _FEW_STEPS = 200
-_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "lightning-fabric", "faiss-cpu")
+_PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "lightning-fabric")
 
 
 def dataset_story(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, Any]:
