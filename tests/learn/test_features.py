@@ -14,6 +14,10 @@ from sklearn.preprocessing import normalize
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
+from leaven.learn import encoder
+from leaven.learn.contracts import made_problem
+from leaven.learn.method import METHODS, Problem
+from leaven.learn.network import Network
 from leaven.learn.ngrams import NgramBag
 from leaven.learn.table_scores import TableScores
 
@@ -146,3 +150,31 @@ def test_categories_are_centred_indicators_and_unseen_ones_known_as_such():
     unseen = _transform(scores, numeric[:1], np.zeros((1, 1), np.int32))
     assert np.isfinite(unseen).all()
     assert not (np.abs(found - unseen).max(1) < 1e-6).any(), "it looks like no level seen"
+
+
+def test_features_that_do_not_fit_in_memory_lie_on_disk(monkeypatch: pytest.MonkeyPatch):
+    """And every classic method reads them as it reads the others."""
+    made = made_problem(METHODS["label-spreading"])
+    held = _fitted("label-spreading", made.problem)
+    monkeypatch.setattr(encoder, "IN_MEMORY", 1000)
+    plain = made.problem.views.plain
+    features = encoder.encode(
+        made.problem.build_encoder(), made.problem.arrays, np.arange(100), plain, block=7
+    )
+    assert isinstance(features, np.memmap)
+    for name in ("label-spreading", "poisson-learning", "self-training", "lapsvm", "logistic"):
+        network = _fitted(name, made.problem)
+        assert made.accuracy(network) > 0.8
+        if name == "label-spreading":
+            laid = network.logits(made.problem.arrays, made.held)
+            np.testing.assert_array_equal(laid, held.logits(made.problem.arrays, made.held))
+
+
+def _fitted(name: str, problem: Problem) -> Network:
+    """The network that a fit ends in."""
+    fit = METHODS[name].fit(problem)
+    while True:
+        try:
+            next(fit)
+        except StopIteration as done:
+            return done.value

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,7 +16,10 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Spec
 
-__all__ = ["ENCODERS", "Encoder", "encode", "sample"]
+__all__ = ["ENCODERS", "IN_MEMORY", "Encoder", "encode", "sample"]
+
+#: Bytes of features that are held in memory; more are laid on disk.
+IN_MEMORY = 2**31
 
 
 class Encoder(nn.Module, ABC):
@@ -76,25 +80,32 @@ def encode(
 ) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(len(index), width) features or logits of the records at `index`, in evaluation mode.
 
-    `plain` is the modality's unchanged view. Works in blocks, so that memory stays bounded; in
-    one where records share a graph, which is read whole for each.
+    `plain` is the modality's unchanged view. Works in blocks, so that memory stays bounded (in one
+    where records share a graph, which is read whole for each); a result of more than `IN_MEMORY`
+    bytes is a map of a file that goes with it.
     """
     if arrays.shared:
         block = max(block, len(index))
     device = next(iter([*encoder.parameters(), *encoder.buffers()])).device
     was_training = encoder.training
     encoder.eval()
-    parts: Sequence[np.ndarray[Any, Any]] = [
-        encoder(
-            plain({k: v.to(device) for k, v in arrays.batch(index[start : start + block]).items()})
-        )
-        .float()
-        .cpu()
-        .numpy()
-        for start in range(0, len(index), block)
-    ]
+    found = np.zeros((0, 0), np.float32)
+    for start in range(0, len(index), block):
+        batch = arrays.batch(index[start : start + block])
+        part = encoder(plain({name: t.to(device) for name, t in batch.items()})).float().cpu()
+        if not start:
+            found = _room(len(index), part.shape[1])
+        found[start : start + block] = part.numpy()
     encoder.train(was_training)
-    return np.concatenate(parts) if parts else np.zeros((0, 0), np.float32)
+    return found
+
+
+def _room(n: int, width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+    """(n, width) to write into, in memory or, where it would be too much, on disk."""
+    if n * width * 4 <= IN_MEMORY:
+        return np.empty((n, width), np.float32)
+    with tempfile.TemporaryFile(prefix="leaven-features-") as file:
+        return np.memmap(file, np.float32, "w+", shape=(n, width))
 
 
 def sample(index: Index, most: int, seed: int) -> Index:
