@@ -119,13 +119,13 @@ def _grid(asked: argparse.Namespace) -> list[Cell]:
 
 
 def _methods(asked: list[str]) -> list[str]:
-    """Those asked for; all are those that take no steps and serve tables."""
+    """Those asked for; all are those that take no steps and ask for no graph."""
     from leaven.core.errors import UnknownNameError
     from leaven.learn.method import METHODS
 
     try:
         if asked == ["all"]:
-            return [n for n, m in METHODS.items() if not m.stepped and m.serves("tabular")]
+            return [n for n, m in METHODS.items() if not m.stepped and not m.modalities]
         return [name for name in asked if METHODS[name]]
     except UnknownNameError as unknown:
         raise ValueError(str(unknown)) from None

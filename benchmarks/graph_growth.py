@@ -177,9 +177,7 @@ def _graph_learning(name: str) -> Fit:
 SYSTEMS: dict[str, Callable[[], Fit]] = {
     "Leaven label-spreading": lambda: _leaven("label-spreading"),
     "Leaven poisson-learning": lambda: _leaven("poisson-learning"),
-    "Leaven label-spreading, neighbours by faiss": lambda: _leaven(
-        "label-spreading", _inverted_file
-    ),
+    "Leaven label-spreading by faiss": lambda: _leaven("label-spreading", _inverted_file),
     "scikit-learn LabelSpreading": lambda: _scikit_learn("LabelSpreading"),
     "scikit-learn LabelPropagation": lambda: _scikit_learn("LabelPropagation"),
     "GraphLearning poisson": lambda: _graph_learning("poisson"),

@@ -110,7 +110,8 @@ def _methods(asked: list[str]) -> list[str]:
     from leaven.learn.method import METHODS
 
     try:
-        chosen = list(METHODS) if asked == ["all"] else [n for n in asked if METHODS[n]]
+        whatever = [name for name, method in METHODS.items() if not method.modalities]
+        chosen = whatever if asked == ["all"] else [n for n in asked if METHODS[n]]
     except UnknownNameError as unknown:
         raise ValueError(str(unknown)) from None
     whole = {*chosen, *(METHODS[name].baseline for name in chosen)}

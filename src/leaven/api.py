@@ -184,7 +184,7 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
 
 
 def methods() -> list[dict[str, Any]]:
-    """All registered methods: name, family, summary, paper, whether they read unlabelled ones."""
+    """All methods, family by family: name, summary, paper, whether they read unlabelled records."""
     from leaven.learn.method import METHODS
 
     return [
@@ -197,7 +197,7 @@ def methods() -> list[dict[str, Any]]:
             "baseline": method.baseline,
             "row": method.row,
         }
-        for name, method in METHODS.items()
+        for name, method in sorted(METHODS.items(), key=lambda pair: (pair[1].family, pair[0]))
     ]
 
 
@@ -220,11 +220,11 @@ def choices() -> list[dict[str, str]]:
 
 def encoders() -> list[dict[str, Any]]:
     """All encoders of Leaven's own: name, modality, summary."""
-    from leaven.learn.encoder import ENCODERS
+    from leaven.learn.encoder import ENCODERS, listed
 
     return [
-        {"name": name, "modality": encoder.modality, "summary": encoder.summary}
-        for name, encoder in ENCODERS.items()
+        {"name": name, "modality": ENCODERS[name].modality, "summary": ENCODERS[name].summary}
+        for name in listed()
     ]
 
 

@@ -35,6 +35,10 @@ def test_a_point_is_measured(system: str):
     assert f"| {system} | 2,000 |" in graph_growth.table([row])
 
 
+def test_no_system_has_a_comma_in_its_name():
+    assert not [name for name in graph_growth.SYSTEMS if "," in name], "they are joined by commas"
+
+
 def test_a_system_that_is_too_slow_is_not_asked_for_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -188,7 +188,10 @@ def detect(
     elif modality == "graph":
         kept = [c for c in columns if c.kind in ("numeric", "boolean", "categorical", "vector")]
         if not kept:
-            raise SettingError("modality", f"one that fits the columns: {found}", modality)
+            raise SettingError(
+                "modality", f"one that fits the columns: {found}", modality,
+                "Nodes have numbers, categories, or a column of vectors: embed texts first.",
+            )  # fmt: skip
     else:
         kept = [c for c in columns if c.kind not in ("image", "vector")] or columns
         if modality == "tabular" and kept == columns and {"image", "vector"} & set(by_kind):

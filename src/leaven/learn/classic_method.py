@@ -74,7 +74,6 @@ class ClassicMethod(Method):
     Subclasses are frozen dataclasses: their fields are the settings that a recipe may change.
     """
 
-    family = "classic"
     baseline = "logistic"
     stepped = False
     #: Records fitted on at most; of more unlabelled ones a sample is drawn.

@@ -16,7 +16,7 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Spec
 
-__all__ = ["ENCODERS", "IN_MEMORY", "Encoder", "encode", "sample"]
+__all__ = ["ENCODERS", "IN_MEMORY", "Encoder", "encode", "listed", "sample"]
 
 #: Bytes of features that are held in memory; more are laid on disk.
 IN_MEMORY = 2**31
@@ -32,6 +32,8 @@ class Encoder(nn.Module, ABC):
     name: ClassVar[str]
     modality: ClassVar[str]
     summary: ClassVar[str]
+    #: Whether it may be chosen by name; some are a part of their method.
+    listed: ClassVar[bool] = True
     #: Whether its features mean something before any training; the classic methods need that.
     ready: ClassVar[bool] = False
     #: Whether the loop may run it under bf16 (pays for convolutions and attention only).
@@ -72,6 +74,15 @@ class Encoder(nn.Module, ABC):
 
 
 ENCODERS: Registry[type[Encoder]] = Registry("encoder", "leaven.learn.models")
+
+
+def listed(modality: str = "") -> list[str]:
+    """The encoders that may be chosen, of one modality or of all."""
+    return [
+        name
+        for name, kind in ENCODERS.items()
+        if kind.listed and (not modality or kind.modality == modality)
+    ]
 
 
 @torch.inference_mode()

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leaven.core.errors import SettingError
+from leaven.core.errors import SettingError, UnknownNameError
 from leaven.data.dataset import Dataset
 from leaven.data.modality import Spec
-from leaven.learn.encoder import ENCODERS
+from leaven.learn.encoder import ENCODERS, listed
 
 __all__ = ["Extractor", "find_extractor", "open_extractor"]
 
@@ -37,12 +37,13 @@ def find_extractor(encoder: str, modality: str) -> Extractor | None:
     if not encoder:
         return None
     if encoder in ENCODERS or ("/" not in encoder and not Path(encoder).is_dir()):
-        found = ENCODERS[encoder]  # raises for an unknown name, with a suggestion
+        if encoder not in listed():
+            raise UnknownNameError("encoder", encoder, listed())
+        found = ENCODERS[encoder]
         if found.modality != modality:
-            fitting = [name for name, kind in ENCODERS.items() if kind.modality == modality]
             raise SettingError(
                 "encoder",
-                f"one that reads {modality} records ({', '.join(fitting)})",
+                f"one that reads {modality} records ({', '.join(listed(modality))})",
                 encoder,
                 f"{encoder} reads {found.modality} records.",
             )

@@ -18,6 +18,7 @@ class LearnerMethod(ClassicMethod):
     """The learner of this name, fitted once."""
 
     paper = "–"
+    family = "supervised"
     unlabelled = False
 
     def __init__(self, learner: str, summary: str) -> None:

@@ -9,7 +9,7 @@ from leaven.core.errors import SettingError
 from leaven.core.recipe import Recipe, Training
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
-from leaven.learn.encoder import ENCODERS
+from leaven.learn.encoder import ENCODERS, listed
 from leaven.learn.method import METHODS
 
 __all__ = ["Plan", "plan", "suited"]
@@ -82,7 +82,7 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
     if not encoder or extracted:
         encoder = METHODS[method].default_encoder(MODALITIES[views])
     if not METHODS[method].stepped and not ENCODERS[encoder].ready:
-        ready = [n for n, kind in ENCODERS.items() if kind.ready and kind.modality == views]
+        ready = [name for name in listed(views) if ENCODERS[name].ready]
         raise SettingError(
             "encoder",
             f"one whose features need no training, for {method} trains none: {', '.join(ready)}",

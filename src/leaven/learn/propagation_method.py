@@ -48,6 +48,7 @@ class PropagationMethod(ClassicMethod):
     weights: str = "self-tuning"
     priors: str = "labelled"
 
+    family = "propagation"
     unlabelled = True
     most: ClassVar[int] = 1_000_000
 

@@ -24,6 +24,7 @@ class WrapperMethod(ClassicMethod):
     """A wrapper around the learner of this name, which alone is its baseline."""
 
     learner: ClassVar[str] = "logistic"
+    family = "wrappers"
     unlabelled = True
 
     @abstractmethod

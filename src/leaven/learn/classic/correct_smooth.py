@@ -60,7 +60,7 @@ class CorrectSmooth(Method):
     name = "correct-smooth"
     summary = "a linear model's errors, and then its answers, spread over the graph"
     paper = "Huang et al. 2021, arXiv:2010.13993"
-    family = "classic"
+    family = "propagation"
     baseline = "logistic"
     unlabelled = True
     stepped = False

@@ -184,6 +184,7 @@ class LapSVM(ClassicMethod):
     summary = "large-margin machine that changes little from neighbour to neighbour"
     paper = "Belkin, Niyogi & Sindhwani 2006, JMLR 7"
     baseline = "svm"
+    family = "machines"
     unlabelled = True
     most = 100_000
 

@@ -188,6 +188,7 @@ class S3VM(ClassicMethod):
     summary = "large-margin boundary that keeps away from unlabelled records"
     paper = "Gieseke et al. 2014, Neurocomputing 123"
     baseline = "svm-linear"
+    family = "machines"
     unlabelled = True
     most = 100_000
 

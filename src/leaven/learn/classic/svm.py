@@ -35,6 +35,7 @@ class SVM(ClassicMethod):
     name = baseline = "svm"
     summary = "large-margin machine of labelled records on frozen features"
     paper = "Chapelle 2007, Neural Computation 19"
+    family = "machines"
     unlabelled = False
 
     def learn(self, known: Frozen) -> Generator[Step, None, Head]:

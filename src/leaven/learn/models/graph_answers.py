@@ -80,7 +80,8 @@ class GraphAnswers(Encoder):
 
     name = "graph-answers"
     modality = "graph"
-    summary = "labels spread over the graph; its methods make it, there is no use in choosing it"
+    summary = "labels spread over the graph"
+    listed = False
     ready = True
     keys: Tensor
     answers: Tensor
