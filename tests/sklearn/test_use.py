@@ -56,7 +56,6 @@ OURS = {"estimator", "views", "n_jobs", "random_state"}
 WITHOUT = {
     "self-training-forest": "SelfTraining(RandomForestClassifier()) is it",
     "correct-smooth": "reads a given graph",
-    "given-label-propagation": "reads a given graph",
 }
 
 
@@ -282,6 +281,16 @@ def test_the_wrapped_estimator_is_not_touched_and_jobs_change_nothing():
     assert tree.random_state is None
     assert len(one.estimators_) == 3
     assert np.array_equal(one.predict_proba(X), two.predict_proba(X))
+
+
+@pytest.mark.parametrize("kind", [SelfTraining, TriTraining, CoTraining, IterativeRefinement])
+def test_gaps_are_for_estimators_that_take_them(kind: Any):
+    X, truth, y = clouds()
+    X[::7, 0] = np.nan
+    trees = kind(RandomForestClassifier(20, random_state=0), rounds=2, random_state=0)
+    assert (trees.fit(X, y).predict(X) == truth).mean() > 0.8
+    with pytest.raises(ValueError, match="contains NaN"):
+        kind(LogisticRegression()).fit(X, y)
 
 
 def test_views_of_co_training():

@@ -154,12 +154,18 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
             reset=reset,
             accept_sparse="csr" if self._sparse else False,
             dtype=(np.float64, np.float32),
+            ensure_all_finite="allow-nan" if self._takes_gaps() else True,
             ensure_min_features=self._least_features if reset else 1,
         )
+
+    def _takes_gaps(self) -> bool:
+        """Whether NaN may stand in X for what is not known."""
+        return False
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = self._sparse
+        tags.input_tags.allow_nan = self._takes_gaps()
         return tags
 
 

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.utils import get_tags
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from leaven.learn.choices.choice import PARTS
@@ -81,6 +82,10 @@ class _Wrapper(WeightedClassifier):
 
     def _probabilities(self, records: Any) -> Floats:
         return self._wrapped.probabilities(records)
+
+    def _takes_gaps(self) -> bool:
+        """As the estimator does."""
+        return self.estimator is not None and bool(get_tags(self.estimator).input_tags.allow_nan)
 
 
 class SelfTraining(_Wrapper):

@@ -160,7 +160,9 @@ def _divided(wrapping: Wrapping, split: str) -> list[Index]:
     if split == "relevance" and 1 < kinds < len(rows):
         with warnings.catch_warnings(), np.errstate(divide="ignore", invalid="ignore"):
             warnings.simplefilter("ignore", UserWarning)  # constant columns: they come last
-            value, _ = f_classif(wrapping.X[rows], labels)
+            known = wrapping.X[rows]  # what an estimator may take, gaps, F values do not
+            filled = np.nan_to_num(known) if isinstance(known, np.ndarray) else known
+            value, _ = f_classif(filled, labels)
         value = np.nan_to_num(value, nan=0.0, posinf=np.finfo(float).max)
         order = order[np.argsort(-value[order], kind="stable")]
     first = np.isin(np.arange(width) % 4, (0, 3))
