@@ -343,8 +343,8 @@ def test_dropped_nodes_have_their_rate_and_keep_the_mean():
 # --- shown ---------------------------------------------------------------------------------------
 
 
-def test_a_node_is_shown_by_id_neighbours_and_features(tmp_path: Path):
+def test_a_node_is_shown_by_neighbours_their_labels_and_features(tmp_path: Path):
     dataset = Dataset.read(written(tmp_path, NODES, "source,target\na,b\nb,c\nd,b\n"))
     shown = GRAPH.show(dataset, 1)
     cells = {cell["name"]: cell["value"] for cell in shown["cells"]}
-    assert cells == {"id": "b", "neighbours": "3", "strongest features": "age: 2.5, city=Bern: 1"}
+    assert cells == {"neighbours": "3 (x 1)", "age": "2.5", "city=Bern": "1"}
