@@ -242,6 +242,7 @@ def main() -> None:
         print(json.dumps(measure(asked.point[0], int(asked.point[1]))))
         return
 
+    from benchmarks.growth_plot import draw
     from benchmarks.machine import commit, machine, versions
     from benchmarks.page import put
 
@@ -263,7 +264,9 @@ def main() -> None:
     found = table(known.values())
     print(found)
     if asked.page:
-        page = Path(_PAGE)
+        page, plot = Path(_PAGE), "images/graph-growth.svg"
+        (page.parent / plot).write_text(draw(list(known.values())), encoding="utf-8")
+        found = f"![CPU seconds by the number of records]({plot})\n\n{found}"
         page.write_text(put(page.read_text(encoding="utf-8"), "growth", found), encoding="utf-8")
 
 

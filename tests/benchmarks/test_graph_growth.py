@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from benchmarks import graph_growth
+from benchmarks.growth_plot import draw
 
 
 def test_labelled_records_come_first_and_are_as_many_of_each_class():
@@ -33,6 +35,19 @@ def test_a_point_is_measured(system: str):
         assert row["recall"] == 1
         assert row["residual"] < 1e-5
     assert f"| {system} | 2,000 |" in graph_growth.table([row])
+
+
+def test_the_picture_has_a_line_a_system_and_names_apart():
+    rows = [
+        {"system": system, "n": n, "status": "ok", "cpu_seconds": n * factor}
+        for system, factor in (("Leaven poisson-learning", 1e-4), ("a peer", 2e-4), ("two", 2e-4))
+        for n in (1000, 10_000)[: 1 + (system != "two")]
+    ]
+    drawn = ET.fromstring(draw([*rows, {"system": "two", "n": 10_000, "status": "over 1 s"}]))
+    said = [e.text for e in drawn.iter() if e.tag.endswith("text")]
+    assert {"Leaven poisson-learning", "a peer", "two", "1,000", "10,000"} <= set(said)
+    dots = [e for e in drawn.iter() if e.tag.endswith("circle")]
+    assert len(dots) == 5, "a point that was stopped has no dot"
 
 
 def test_no_system_has_a_comma_in_its_name():
