@@ -15,6 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from leaven.learn.classic_method import Frozen
 from leaven.learn.graphs.neighbours import nearest
 from leaven.learn.graphs.weights import affinity
+from leaven.learn.heads import neighbours
 from leaven.learn.heads.neighbours import NeighbourHead
 from leaven.learn.method import METHODS
 
@@ -108,10 +109,10 @@ def test_copies_are_neighbours_but_never_of_themselves(k: int):
     rng = np.random.default_rng(0)
     features = np.repeat(rng.normal(size=(5, 3)), 8, axis=0).astype(np.float32)
     position, distance = nearest(features, k)
-    for row, neighbours in enumerate(position):
-        assert row not in neighbours
-        assert len(set(neighbours)) == k
-        assert set(neighbours // 8) == {row // 8}, "seven copies are nearer than all others"
+    for row, near in enumerate(position):
+        assert row not in near
+        assert len(set(near)) == k
+        assert set(near // 8) == {row // 8}, "seven copies are nearer than all others"
     np.testing.assert_allclose(distance, 0, atol=1e-4)
 
 
@@ -201,3 +202,32 @@ def test_logistic_outputs_are_scikit_learns(present: list[int]):
     np.testing.assert_allclose(found[:, present], model.predict_proba(features / scale), atol=1e-3)
     absent = sorted({0, 1, 2} - set(present))
     assert (found[:, absent] < 1e-3).all()
+
+
+def test_of_many_references_those_in_near_cells_answer(monkeypatch: pytest.MonkeyPatch):
+    """And answer as all of them would, but for a few records; the same after saving, and alone."""
+    rng = np.random.default_rng(6)
+    centres = 3 * rng.normal(size=(40, 8))
+    reference = (centres[np.arange(4000) % 40] + rng.normal(size=(4000, 8))).astype(np.float32)
+    reference[1000:1030] = reference[1000]  # copies, more than are asked
+    scale = rng.uniform(0.5, 1.5, 4000).astype(np.float32)
+    scores = rng.dirichlet(np.ones(3), 4000)
+    asked = torch.from_numpy(np.concatenate([reference[:40], centres.astype(np.float32)]))
+    copy = torch.from_numpy(reference[1000:1001])
+    every = NeighbourHead.of(reference, scale, scores, 10)
+    assert not len(every.centres)
+    monkeypatch.setattr(neighbours, "_EXACT", 500)
+    monkeypatch.setattr(neighbours, "_CANDIDATES", 1000)
+    head = NeighbourHead.of(reference, scale, scores, 10)
+    assert len(head.centres) > 10
+    one, other = head(asked), every(asked)
+    assert one.isfinite().all()
+    assert head(copy).exp().sum().item() == pytest.approx(1, rel=1e-4)
+    same = (one - other).abs().max(1).values < 1e-3
+    assert same.float().mean() > 0.9
+    torch.testing.assert_close(head(asked[7:8]), one[7:8], rtol=1e-4, atol=1e-5)
+    again = NeighbourHead(**head.config)
+    again.load_state_dict(head.state_dict())
+    assert torch.equal(again(asked), one)
+    monkeypatch.setattr(neighbours, "_CANDIDATES", 10**9)  # every cell is near
+    torch.testing.assert_close(head(asked), other, rtol=1e-3, atol=1e-4)

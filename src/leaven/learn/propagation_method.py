@@ -124,11 +124,9 @@ class PropagationMethod(ClassicMethod):
         taught = known.taught(guess, np.ones(len(guess)), guess.argmax(1))
         yield Step(1, 1, figures=figures, taught=taught)
         kept = _references(known)
-        head = NeighbourHead(len(kept), features.shape[1], known.classes, self.neighbours, unit)
-        head.reference.copy_(torch.from_numpy(features[kept]))
-        head.scale.copy_(torch.from_numpy(scales[kept]))
-        head.scores.copy_(torch.from_numpy(found[kept]))
-        return head
+        return NeighbourHead.of(
+            features[kept], scales[kept], found[kept], self.neighbours, unit, known.seed
+        )
 
 
 def ties(
