@@ -23,7 +23,7 @@ def pictures(labelled: int) -> Dataset:
 
 def test_a_network_is_chosen_where_labels_and_steps_are_enough():
     few, many = plan(Recipe(), texts(40), False), plan(Recipe(), texts(100), False)
-    assert few.recipe.method == "label-spreading"
+    assert few.recipe.method == "poisson-learning"
     assert few.steps == 0
     assert many.recipe.method == "freematch"
     assert many.steps > 0
@@ -32,9 +32,9 @@ def test_a_network_is_chosen_where_labels_and_steps_are_enough():
     image = plan(Recipe(), pictures(40), False)
     assert (image.recipe.method, image.recipe.encoder) == ("freematch", "small-convnet")
     plain = plan(Recipe(), pictures(40), False, plain=True)
-    assert (plain.recipe.method, plain.recipe.encoder) == ("label-spreading", "pixel-components")
+    assert (plain.recipe.method, plain.recipe.encoder) == ("poisson-learning", "pixel-components")
     assert plain.steps == 0
-    assert "label-spreading" in plain.reason
+    assert "poisson-learning" in plain.reason
 
 
 def test_what_is_asked_for_is_done_whatever_the_budget():
@@ -47,7 +47,7 @@ def test_what_is_asked_for_is_done_whatever_the_budget():
 
 def test_features_of_an_extractor_are_embeddings():
     chosen = plan(Recipe(encoder="some/encoder"), texts(300), True)
-    assert chosen.recipe.method == "label-spreading"
+    assert chosen.recipe.method == "poisson-learning"
     assert chosen.recipe.encoder == "standardised"
 
 

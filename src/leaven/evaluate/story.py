@@ -202,7 +202,7 @@ def _next(found: Experiment) -> list[str]:
     if METHODS[last["method"]].stepped and last["steps"] < _FEW_STEPS:
         advice.append(
             f"The budget bought only {last['steps']} steps of {last['method']}, and a network "
-            "wants some hundred: give a longer --budget, or take --method label-spreading."
+            "wants some hundred: give a longer --budget, or take --method poisson-learning."
         )
     within_reach = verdict.needed is not None and verdict.needed <= 10 * len(dataset.labelled)
     if within_reach and verdict.outcome == "unproven":

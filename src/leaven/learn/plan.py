@@ -35,7 +35,7 @@ _WISHES = {
     "text": _Wish("freematch", 80, 300, "its thresholds follow what the network has learnt"),
 }
 _PLAIN = {
-    "": ("label-spreading", "labels flow to near records; it needs neither many labels nor time"),
+    "": ("poisson-learning", "labels flow to near records; it needs neither many labels nor time"),
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
 }
 
