@@ -25,6 +25,7 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
+from benchmarks.classic_plot import Line, draw
 from benchmarks.fit import score
 from benchmarks.grid import Cell, choose_peers
 from benchmarks.machine import commit, machine, versions
@@ -175,20 +176,35 @@ def _cpu_seconds() -> float:
 def _write_page(results: Path, page: Path) -> str:
     """Write the page; returns the finding."""
     found = Summary(read(results))
+    plot = page.parent / "images" / "classic.svg"
+    plot.parent.mkdir(parents=True, exist_ok=True)
+    plot.write_text(draw(_lines(found), f"Mean of {len(found.sets)} sets"), encoding="utf-8")
     before = page.read_text(encoding="utf-8") if page.exists() else _HEAD
     page.write_text(put(before, "classic", _markdown(found)), encoding="utf-8")
-    return f"{_finding(found)}\nWritten: {page}"
+    return f"{_finding(found)}\nWritten: {page} and {plot}"
+
+
+def _lines(found: Summary) -> list[Line]:
+    """Of each method the means over all sets, for the plot."""
+    lines = []
+    for column in found.columns:
+        means = {n: mean for n in found.labels if (mean := _mean(found, column, n)) is not None}
+        if means:
+            lines.append((found.title(column), column.ours, means))
+    return lines
 
 
 def _markdown(found: Summary) -> str:
     parts = [
         f"**{_finding(found)}**",
+        "![Mean accuracy by method and number of labels](images/classic.svg)",
+        _overall(found),
         _measured(found),
         _READING,
     ]
     for name in found.sets:
         parts += [f"## {name}", _of_set(found, name)]
-    parts += ["## All sets", _overall(found), "## How it was made", _made(found)]
+    parts += ["## How it was made", _made(found)]
     if found.failed:
         lines = [f"- {Cell.of(row)}: {row['error']}" for row in found.failed]
         parts += ["## What failed", "\n".join(lines)]

@@ -74,6 +74,8 @@ def test_the_page_has_every_method_and_set(results: Path, tmp_path: Path):
     for name in ("Leaven label-spreading", "LabelSpreading", "LabelPropagation", "## notes"):
         assert name in said
     assert said.count("| Leaven label-spreading |") == 3, "two sets, and all of them"
+    drawn = (tmp_path / "images" / "classic.svg").read_text()
+    assert drawn.count("<circle") == 6, "three methods with two numbers of labels"
 
 
 def test_a_peer_of_another_interpreter_labels_what_is_asked(
