@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import torch
 from scipy import sparse
 from sklearn.base import ClassifierMixin, clone
 from sklearn.ensemble import RandomForestClassifier
@@ -291,6 +292,17 @@ def test_gaps_are_for_estimators_that_take_them(kind: Any):
     assert (trees.fit(X, y).predict(X) == truth).mean() > 0.8
     with pytest.raises(ValueError, match="contains NaN"):
         kind(LogisticRegression()).fit(X, y)
+
+
+@pytest.mark.parametrize("kind", [LabelSpreading, S3VM])
+def test_jobs_are_threads_and_change_nothing(kind: Any):
+    X, _, y = clouds()
+    before = torch.get_num_threads()
+    one, two = (kind(n_jobs=jobs, random_state=0).fit(X, y).predict_proba(X) for jobs in (1, 2))
+    np.testing.assert_allclose(one, two, rtol=1e-6)
+    assert torch.get_num_threads() == before
+    with pytest.raises(ValueError, match="n_jobs"):
+        kind(n_jobs=0).fit(X, y)
 
 
 def test_views_of_co_training():

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
@@ -19,6 +20,7 @@ from sklearn.utils.validation import (
     check_is_fitted,
     validate_data,
 )
+from threadpoolctl import threadpool_limits
 
 from leaven.core.errors import LeavenError, SettingError
 from leaven.sklearn.labels import read_labels, unlabelled
@@ -75,6 +77,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
     feature_names_in_ : their names, where X is a data frame whose columns have words for names.
     """
 
+    #: Whether `n_jobs` is a number of threads.
+    _threaded: ClassVar[bool] = False
     #: Whether X may be a sparse matrix, and how many columns it has at least.
     _sparse: ClassVar[bool] = False
     _least_features: ClassVar[int] = 1
@@ -91,7 +95,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
         """(n, k) the probability of each class, in the order of `classes_`."""
         check_is_fitted(self)
         records = self._records(X, reset=False)
-        with in_their_words(self):
+        with in_their_words(self), self._threads():
             return self._probabilities(records)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -139,7 +143,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
         taking = X if part.all() else _chosen(X, part)
         rows = np.flatnonzero(part)
         given = Given(taking, place[targets[rows]], weights[rows], rows, len(part), seed)
-        with in_their_words(self):
+        with in_their_words(self), self._threads():
             guess = given.spread(self._learn(given))
             if not part.all():
                 guess[~part] = self._probabilities(_chosen(X, ~part)).argmax(1)
@@ -157,6 +161,21 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
             ensure_all_finite="allow-nan" if self._takes_gaps() else True,
             ensure_min_features=self._least_features if reset else 1,
         )
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        """As many as `n_jobs` says."""
+        count = getattr(self, "n_jobs", None)
+        if count is None or not self._threaded:
+            yield
+            return
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(effective_n_jobs(count))
+            with threadpool_limits(effective_n_jobs(count)):
+                yield
+        finally:
+            torch.set_num_threads(before)
 
     def _takes_gaps(self) -> bool:
         """Whether NaN may stand in X for what is not known."""

@@ -35,6 +35,7 @@ _SHARED: dict[str, list[Any]] = {
     "neighbours": [Interval(Integral, 1, None, closed="left")],
     "weights": [StrOptions(set(WEIGHTS))],
     "priors": [StrOptions(set(PRIORS))],
+    "n_jobs": [Integral, None],
     "random_state": ["random_state"],
 }
 
@@ -43,12 +44,13 @@ class _GraphClassifier(WeightedClassifier):
     """Fits by a method of `leaven.learn`, whose fields are the parameters."""
 
     _sparse = True
+    _threaded = True
     method: ClassVar[Any]
     weights: str
 
     def _learn(self, given: Given) -> Places:
         settings = self.get_params(deep=False)
-        del settings["random_state"]
+        del settings["random_state"], settings["n_jobs"]
         method = replace(self.method, **settings)
         # Labelled records come first. Of more unlabelled ones than the method takes a sample is
         # drawn; the others ask the head, as new records do.
@@ -130,10 +132,11 @@ class LabelSpreading(_GraphClassifier):
     ----------
     neighbours : edges a record.
     weights : how a distance becomes the strength of an edge: "self-tuning", "gaussian" or
-    "cosine".
+        "cosine".
     priors : what the shares of the classes are held to: those of the labels ("labelled"), equal
         ones ("uniform"), or "none".
     alpha : the share of its answer that a record takes from its neighbours, below 1.
+    n_jobs : threads; None for as many as torch has, -1 for all.
     random_state : None, a seed or a RandomState.
 
     Attributes
@@ -160,12 +163,14 @@ class LabelSpreading(_GraphClassifier):
         weights: str = "self-tuning",
         priors: str = "labelled",
         alpha: float = 0.95,
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.neighbours = neighbours
         self.weights = weights
         self.priors = priors
         self.alpha = alpha
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
 
@@ -177,7 +182,7 @@ class LabelPropagation(_GraphClassifier):
 
     Parameters
     ----------
-    neighbours, weights, priors, random_state : as for `LabelSpreading`.
+    neighbours, weights, priors, n_jobs, random_state : as for `LabelSpreading`.
     rounds : steps of the walk at most.
     tolerance : it stops before, where no answer moves by more.
 
@@ -205,6 +210,7 @@ class LabelPropagation(_GraphClassifier):
         priors: str = "labelled",
         rounds: int = 100,
         tolerance: float = 1e-6,
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.neighbours = neighbours
@@ -212,6 +218,7 @@ class LabelPropagation(_GraphClassifier):
         self.priors = priors
         self.rounds = rounds
         self.tolerance = tolerance
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
 
@@ -222,7 +229,7 @@ class LaplaceLearning(_GraphClassifier):
 
     Parameters
     ----------
-    neighbours, weights, priors, random_state : as for `LabelSpreading`.
+    neighbours, weights, priors, n_jobs, random_state : as for `LabelSpreading`.
 
     `sample_weight` is read as by `LabelPropagation`.
 
@@ -240,11 +247,13 @@ class LaplaceLearning(_GraphClassifier):
         neighbours: int = 10,
         weights: str = "self-tuning",
         priors: str = "labelled",
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.neighbours = neighbours
         self.weights = weights
         self.priors = priors
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
 
@@ -255,7 +264,7 @@ class PoissonLearning(_GraphClassifier):
 
     Parameters
     ----------
-    neighbours, weights, priors, random_state : as for `LabelSpreading`.
+    neighbours, weights, priors, n_jobs, random_state : as for `LabelSpreading`.
     leak : the share of what flows that is lost at every step; 0 is the paper's equation.
     volume : whether each class gets its share of the records (PoissonMBO).
 
@@ -279,6 +288,7 @@ class PoissonLearning(_GraphClassifier):
         priors: str = "labelled",
         leak: float = 0.02,
         volume: bool = False,
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.neighbours = neighbours
@@ -286,4 +296,5 @@ class PoissonLearning(_GraphClassifier):
         self.priors = priors
         self.leak = leak
         self.volume = volume
+        self.n_jobs = n_jobs
         self.random_state = random_state

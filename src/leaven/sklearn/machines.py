@@ -25,6 +25,7 @@ _SHARED: dict[str, list[Any]] = {
     "degree": [_COUNT],
     "penalty": [_POSITIVE],
     "landmarks": [_COUNT],
+    "n_jobs": [Integral, None],
     "random_state": ["random_state"],
 }
 
@@ -33,6 +34,7 @@ class _MachineClassifier(WeightedClassifier):
     """Fits by a function of `leaven.learn` whose settings are the fields of its method."""
 
     _sparse = True
+    _threaded = True
     method: ClassVar[ClassicMethod]
     _machine_of: ClassVar[Callable[..., Machine]]
 
@@ -45,7 +47,7 @@ class _MachineClassifier(WeightedClassifier):
 
     def _learn(self, given: Given) -> Places:
         settings = self.get_params(deep=False)
-        del settings["random_state"]
+        del settings["random_state"], settings["n_jobs"]
         self._machine = type(self)._machine_of(
             given.records,
             given.targets,
@@ -77,6 +79,7 @@ class S3VM(_MachineClassifier):
     balance : the shares of the classes that unlabelled records are held to: "labelled" (those of
         the labels), "none", or as many shares as there are classes, in the order of `classes_`.
     landmarks : how many records span the kernel's space at most.
+    n_jobs : threads; None for as many as torch has, -1 for all.
     random_state : None, a seed or a RandomState, of the landmarks.
 
     Attributes
@@ -109,6 +112,7 @@ class S3VM(_MachineClassifier):
         unlabelled_weight: float = 1.0,
         balance: Any = "labelled",
         landmarks: int = 500,
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel
@@ -118,6 +122,7 @@ class S3VM(_MachineClassifier):
         self.unlabelled_weight = unlabelled_weight
         self.balance = balance
         self.landmarks = landmarks
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
 
@@ -160,6 +165,7 @@ class LapSVM(_MachineClassifier):
         neighbours: int = 10,
         normalised: bool = False,
         landmarks: int = 500,
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.kernel = kernel
@@ -170,4 +176,5 @@ class LapSVM(_MachineClassifier):
         self.neighbours = neighbours
         self.normalised = normalised
         self.landmarks = landmarks
+        self.n_jobs = n_jobs
         self.random_state = random_state

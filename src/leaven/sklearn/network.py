@@ -45,6 +45,7 @@ class NetworkClassifier(SemiSupervisedClassifier):
         such as {"accept": "AtLeast(0.8)"}.
     training : settings of the loop by name, such as {"rate": 0.001, "labelled_batch": 64}; see
         `leaven.core.recipe.Training`.
+    n_jobs : threads; None for as many as torch has, -1 for all.
     random_state : None, a seed or a RandomState; with a seed, two fits are the same.
 
     There is no `sample_weight`: the loop draws all labelled records alike.
@@ -56,6 +57,7 @@ class NetworkClassifier(SemiSupervisedClassifier):
     classes_, transduction_, n_features_in_, feature_names_in_ : as for every estimator here.
     """
 
+    _threaded = True
     #: The name of the method.
     method: ClassVar[str]
 
@@ -65,6 +67,7 @@ class NetworkClassifier(SemiSupervisedClassifier):
         "modality": [StrOptions({"tabular", "embedding", "image", "text"}), None],
         "settings": [dict, None],
         "training": [dict, None],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
     }
 
@@ -76,6 +79,7 @@ class NetworkClassifier(SemiSupervisedClassifier):
         modality: str | None = None,
         settings: dict[str, Any] | None = None,
         training: dict[str, Any] | None = None,
+        n_jobs: int | None = None,
         random_state: Any = None,
     ) -> None:
         self.steps = steps
@@ -83,6 +87,7 @@ class NetworkClassifier(SemiSupervisedClassifier):
         self.modality = modality
         self.settings = settings
         self.training = training
+        self.n_jobs = n_jobs
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Any:
