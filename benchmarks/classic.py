@@ -17,7 +17,6 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
 from functools import partial
 from itertools import product
@@ -28,12 +27,12 @@ from typing import Any
 from benchmarks.classic_plot import Line, draw
 from benchmarks.fit import score
 from benchmarks.grid import Cell, choose_peers
-from benchmarks.machine import commit, machine, versions
-from benchmarks.method_fit import MOST_TEST, SIDE, fit_method, smaller
+from benchmarks.machine import machine
+from benchmarks.method_fit import fit_method, smaller
 from benchmarks.page import provenance, put, table
-from benchmarks.pool import fit_all
-from benchmarks.results import latest, read
-from benchmarks.sets import MOST_RECORDS, find_set, load
+from benchmarks.pool import fit_missing, names, parser
+from benchmarks.results import read
+from benchmarks.sets import find_set, load
 from benchmarks.summary import Column, Figure, Place, Summary, signed
 
 SETS = "pendigits,satimage,mushroom,adult,mnist,ag_news"
@@ -54,68 +53,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_write_page(asked.out, Path(asked.page)))
         return 0
     try:
-        for name in _names(asked.sets):
+        for name in names(asked.sets):
             find_set(asked.data, name)
         cells = _grid(asked)
     except ValueError as wrong:
         print(f"benchmarks: {wrong}", file=sys.stderr)
         return 2
-    there = latest(read(asked.out))
-    due = [
-        cell for cell in cells
-        if (row := there.get(cell.key)) is None or (asked.retry and row["status"] != "ok")
-    ]  # fmt: skip
-    print(f"{len(cells) - len(due)} of {len(cells)} fits are done in {asked.out}.", flush=True)
-    sizes = {"most_records": MOST_RECORDS, "most_test": MOST_TEST, "side": SIDE, "jobs": asked.jobs}
-    context = {"commit": commit(), "versions": versions(), "settings": sizes}
-    try:
-        fit_all(due, partial(_fit, data=asked.data.resolve()), asked.jobs, asked.out, context)
-    except BrokenProcessPool:
-        print("A worker was ended from outside. The same command goes on.", file=sys.stderr)
-        return 1
-    rows = latest(read(asked.out))
-    failed = [cell for cell in cells if rows[cell.key]["status"] != "ok"]
-    for cell in failed:
-        print(f"Failed: {cell}: {rows[cell.key]['error']}")
-    print(f"Done: {len(cells) - len(failed)} of {len(cells)}. Next: --page")
-    return 1 if failed else 0
+    return fit_missing(cells, partial(_fit, data=asked.data.resolve()), asked)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.classic",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--data", type=Path, default=Path("benchmarks/data"), help="folder of the sets"
-    )
-    parser.add_argument("--sets", default=SETS, help=f"default: {SETS}")
-    parser.add_argument("--labels", default="1,4,25", help="labels a class; default: 1,4,25")
-    parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
-    parser.add_argument("--methods", default="all", help="Leaven's; default: all without a loop")
-    parser.add_argument("--peers", default="all", help="all, none, supervised, semi or names")
-    parser.add_argument("--jobs", type=int, default=1, help="workers of one thread; default: 1")
-    parser.add_argument("--out", type=Path, default=Path(OUT), help=f"default: {OUT}")
-    parser.add_argument("--retry", action="store_true", help="fit again what failed")
-    parser.add_argument(
-        "--page", nargs="?", const=PAGE, help=f"only write the page; default: {PAGE}"
-    )
-    return parser
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    made = parser("classic", __doc__, sets=SETS, labels="1,4,25", out=OUT, page=PAGE)
+    made.add_argument("--methods", default="all", help="Leaven's; default: all without a loop")
+    made.add_argument("--peers", default="all", help="all, none, supervised, semi or names")
+    return made
 
 
 def _grid(asked: argparse.Namespace) -> list[Cell]:
     """All cells, seed by seed, so that an unfinished table already covers every set."""
-    columns = [("peer", name) for name in choose_peers(_names(asked.peers))]
-    columns += [("ours", name) for name in _methods(_names(asked.methods))]
-    labels, seeds = (list(map(int, _names(text))) for text in (asked.labels, asked.seeds))
+    columns = [("peer", name) for name in choose_peers(names(asked.peers))]
+    columns += [("ours", name) for name in _methods(names(asked.methods))]
+    labels, seeds = (list(map(int, names(text))) for text in (asked.labels, asked.seeds))
     return [
         Cell(name, per, seed, kind, method, "")
-        for seed, name, per, (kind, method) in product(seeds, _names(asked.sets), labels, columns)
+        for seed, name, per, (kind, method) in product(seeds, names(asked.sets), labels, columns)
     ]
 
 

@@ -16,19 +16,15 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from benchmarks.gains import STEPS, budget_of
 from benchmarks.grid import Cell
-from benchmarks.machine import commit, versions
-from benchmarks.method_fit import MOST_TEST, SIDE, fit_method
-from benchmarks.pool import fit_all
-from benchmarks.results import latest, read
-from benchmarks.sets import MOST_RECORDS, find_set
+from benchmarks.method_fit import fit_method
+from benchmarks.pool import fit_missing, names, parser
+from benchmarks.sets import find_set
 
 SETS = "mnist,ag_news,pendigits"
 OUT = "benchmarks/results/methods.jsonl"
@@ -44,63 +40,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(write_page(asked.out, Path(asked.page), asked.steps))
             return 0
-        for name in _names(asked.sets):
+        for name in names(asked.sets):
             find_set(asked.data, name)
         cells = _grid(asked)
     except ValueError as wrong:
         print(f"benchmarks: {wrong}", file=sys.stderr)
         return 2
-    there = latest(read(asked.out))
-    due = [cell for cell in cells if _is_due(there.get(cell.key), asked.retry)]
-    print(f"{len(cells) - len(due)} of {len(cells)} fits are done in {asked.out}.", flush=True)
     fit = partial(fit_method, steps=asked.steps, data=asked.data.resolve())
-    try:
-        fit_all(due, fit, asked.jobs, asked.out, _context(asked))
-    except BrokenProcessPool:
-        print("A worker was ended from outside. The same command goes on.", file=sys.stderr)
-        return 1
-    there = latest(read(asked.out))
-    failed = [cell for cell in cells if there[cell.key]["status"] != "ok"]
-    for cell in failed:
-        print(f"Failed: {cell}: {there[cell.key]['error']}")
-    print(f"Done: {len(cells) - len(failed)} of {len(cells)}. Next: --page")
-    return 1 if failed else 0
+    return fit_missing(cells, fit, asked)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.methods",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument(
-        "--data", type=Path, default=Path("benchmarks/data"), help="folder of the sets"
-    )
-    parser.add_argument("--sets", default=SETS, help=f"default: {SETS}")
-    parser.add_argument("--labels", default="4,25", help="labels a class; default: 4,25")
-    parser.add_argument("--seeds", default="0,1,2", help="default: 0,1,2")
-    parser.add_argument("--methods", default="all", help="names, or all; default: all")
-    parser.add_argument("--steps", type=int, default=STEPS, help=f"of each fit; default: {STEPS}")
-    parser.add_argument("--jobs", type=int, default=1, help="workers of one thread; default: 1")
-    parser.add_argument("--out", type=Path, default=Path(OUT), help=f"default: {OUT}")
-    parser.add_argument("--retry", action="store_true", help="fit again what failed")
-    parser.add_argument(
-        "--page", nargs="?", const=PAGE, help=f"only write the page; default: {PAGE}"
-    )
-    return parser
-
-
-def _names(text: str) -> list[str]:
-    return [name.strip() for name in text.split(",") if name.strip()]
+    made = parser("methods", __doc__, sets=SETS, labels="4,25", out=OUT, page=PAGE)
+    made.add_argument("--methods", default="all", help="names, or all; default: all")
+    made.add_argument("--steps", type=int, default=STEPS, help=f"of each fit; default: {STEPS}")
+    return made
 
 
 def _grid(asked: argparse.Namespace) -> list[Cell]:
     """All cells, seed by seed, so that an unfinished table already covers every set."""
-    methods = _methods(_names(asked.methods))
-    labels, seeds = (list(map(int, _names(text))) for text in (asked.labels, asked.seeds))
+    methods = _methods(names(asked.methods))
+    labels, seeds = (list(map(int, names(text))) for text in (asked.labels, asked.seeds))
     return [
         Cell(name, per, seed, "method", method, budget_of(method, asked.steps))
-        for seed, name, per, method in product(seeds, _names(asked.sets), labels, methods)
+        for seed, name, per, method in product(seeds, names(asked.sets), labels, methods)
     ]
 
 
@@ -116,16 +79,6 @@ def _methods(asked: list[str]) -> list[str]:
         raise ValueError(str(unknown)) from None
     whole = {*chosen, *(METHODS[name].baseline for name in chosen)}
     return sorted(whole, key=lambda name: (not METHODS[name].stepped, name))
-
-
-def _is_due(row: dict[str, Any] | None, retry: bool) -> bool:
-    return row is None or (retry and row["status"] != "ok")
-
-
-def _context(asked: argparse.Namespace) -> dict[str, Any]:
-    """What every row says of how it was made."""
-    sizes = {"most_records": MOST_RECORDS, "most_test": MOST_TEST, "side": SIDE, "jobs": asked.jobs}
-    return {"commit": commit(), "versions": versions(), "settings": sizes}
 
 
 if __name__ == "__main__":

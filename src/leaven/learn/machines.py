@@ -11,7 +11,8 @@ support vector machine in the primal", Neural Computation 19). φ comes from `ke
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +24,7 @@ from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import LinearOperator, cg
 
 from leaven.core.errors import DataError, SettingError
-from leaven.learn.classic_method import Frozen
+from leaven.learn.classic_method import ClassicMethod, Frozen
 from leaven.learn.head import Head, LinearHead
 from leaven.learn.heads.kernel import KernelHead
 from leaven.learn.kernels import Basis, Kernel, basis_of
@@ -33,10 +34,10 @@ from leaven.learn.method import Step
 __all__ = [
     "Binary",
     "Machine",
+    "MachineMethod",
     "Rows",
     "fit_svm",
     "known_of",
-    "last_step",
     "newton",
     "one_against_rest",
 ]
@@ -244,11 +245,25 @@ def one_against_rest(
     )
 
 
-def last_step(machine: Machine, known: Frozen) -> Step:
-    """The one step of a method that fitted `machine`: each unlabelled record counted one.
+class MachineMethod(ClassicMethod):
+    """A machine of labelled and unlabelled records as a method, fitted at one stroke."""
 
-    What it was taught is the machine's own last answer.
-    """
+    family = "machines"
+    unlabelled = True
+    most = 100_000
+
+    @abstractmethod
+    def machine(self, known: Frozen) -> Machine:
+        """Fit it."""
+
+    def learn(self, known: Frozen) -> Generator[Step, None, Head]:
+        """One step. Each unlabelled record counts one, with the machine's last answer."""
+        machine = self.machine(known)
+        yield _step_of(machine, known)
+        return machine.head()
+
+
+def _step_of(machine: Machine, known: Frozen) -> Step:
     guess = machine.probabilities(known.features[known.labelled :])
     figures = {
         "objective": torch.tensor(machine.objective),

@@ -20,7 +20,6 @@ follow the graph: then it costs labelled records their margin and gains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -30,22 +29,21 @@ from scipy import sparse
 from scipy.sparse.linalg import LinearOperator
 
 from leaven.core.errors import DataError, SettingError
-from leaven.learn.classic_method import ClassicMethod, Frozen
+from leaven.learn.classic_method import Frozen
 from leaven.learn.graphs.neighbours import nearest
 from leaven.learn.graphs.weights import affinity
-from leaven.learn.head import Head
 from leaven.learn.kernels import basis_of
 from leaven.learn.machines import (
     DIRECT,
     Machine,
+    MachineMethod,
     Rows,
     fit_svm,
     known_of,
-    last_step,
     newton,
     one_against_rest,
 )
-from leaven.learn.method import METHODS, Step
+from leaven.learn.method import METHODS
 
 __all__ = ["LapSVM", "fit_lapsvm", "laplacian"]
 
@@ -168,7 +166,7 @@ def _alike(X: Any, k: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float3
 
 
 @dataclass(frozen=True)
-class LapSVM(ClassicMethod):
+class LapSVM(MachineMethod):
     """The settings of `fit_lapsvm`."""
 
     kernel: str = "rbf"
@@ -184,18 +182,13 @@ class LapSVM(ClassicMethod):
     summary = "large-margin machine that changes little from neighbour to neighbour"
     paper = "Belkin, Niyogi & Sindhwani 2006, JMLR 7"
     baseline = "svm"
-    family = "machines"
-    unlabelled = True
-    most = 100_000
 
-    def learn(self, known: Frozen) -> Generator[Step, None, Head]:
-        """One step. Each unlabelled record counts one, with the machine's last answer."""
-        machine = fit_lapsvm(
+    def machine(self, known: Frozen) -> Machine:
+        """By `fit_lapsvm`."""
+        return fit_lapsvm(
             known.features, known.targets, known.classes,
             weights=known.weights, seed=known.seed, **asdict(self),
         )  # fmt: skip
-        yield last_step(machine, known)
-        return machine.head()
 
 
 METHODS.add("lapsvm", LapSVM())

@@ -22,7 +22,7 @@ many minima, and the one that is found depends on the start, which is the superv
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -31,20 +31,19 @@ import numpy.typing as npt
 from scipy.optimize import minimize
 
 from leaven.core.errors import SettingError
-from leaven.learn.classic_method import ClassicMethod, Frozen
-from leaven.learn.head import Head
+from leaven.learn.classic_method import Frozen
 from leaven.learn.kernels import basis_of
 from leaven.learn.machines import (
     Binary,
     Machine,
+    MachineMethod,
     Rows,
     fit_svm,
     known_of,
-    last_step,
     newton,
     one_against_rest,
 )
-from leaven.learn.method import METHODS, Step
+from leaven.learn.method import METHODS
 
 __all__ = ["S3VM", "fit_s3vm", "objective"]
 
@@ -173,7 +172,7 @@ def _shares(
 
 
 @dataclass(frozen=True)
-class S3VM(ClassicMethod):
+class S3VM(MachineMethod):
     """The settings of `fit_s3vm`."""
 
     kernel: str = "linear"
@@ -188,18 +187,13 @@ class S3VM(ClassicMethod):
     summary = "large-margin boundary that keeps away from unlabelled records"
     paper = "Gieseke et al. 2014, Neurocomputing 123"
     baseline = "svm-linear"
-    family = "machines"
-    unlabelled = True
-    most = 100_000
 
-    def learn(self, known: Frozen) -> Generator[Step, None, Head]:
-        """One step. Each unlabelled record counts one, with the machine's last answer."""
-        machine = fit_s3vm(
+    def machine(self, known: Frozen) -> Machine:
+        """By `fit_s3vm`."""
+        return fit_s3vm(
             known.features, known.targets, known.classes,
             weights=known.weights, seed=known.seed, **asdict(self),
         )  # fmt: skip
-        yield last_step(machine, known)
-        return machine.head()
 
 
 METHODS.add("s3vm", S3VM())
