@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pytest
+import sklearn
 import torch
 from scipy import sparse
 from sklearn.base import ClassifierMixin, clone
@@ -22,7 +23,6 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 import leaven.sklearn
-import sklearn
 from leaven.learn.choices.accept import AtLeast
 from leaven.learn.choices.compose import composed
 from leaven.learn.classic.self_training import self_train
