@@ -422,7 +422,7 @@ def test_a_graph_is_checked_fitted_and_predicted_with_further_nodes(tmp_path: Pa
     assert np.mean(right[120:]) > 0.6
     again = leaven.fit(early, label="kind", method=method, budget="60 steps", out=tmp_path / "runs")
     assert again.folder == run.folder
-    assert "strongest features" in run.report().read_text()
+    assert "neighbours" in run.report().read_text()
 
 
 def test_a_fit_that_was_cut_off_ends_on_the_same_weights(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
-from joblib import effective_n_jobs
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import (
@@ -95,7 +95,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
         """(n, k) the probability of each class, in the order of `classes_`."""
         check_is_fitted(self)
         records = self._records(X, reset=False)
-        with in_their_words(self), self._threads():
+        with in_their_words(self), self._on_threads():
             return self._probabilities(records)
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -143,7 +143,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
         taking = X if part.all() else _chosen(X, part)
         rows = np.flatnonzero(part)
         given = Given(taking, place[targets[rows]], weights[rows], rows, len(part), seed)
-        with in_their_words(self), self._threads():
+        with in_their_words(self), self._on_threads():
             guess = given.spread(self._learn(given))
             if not part.all():
                 guess[~part] = self._probabilities(_chosen(X, ~part)).argmax(1)
@@ -163,7 +163,7 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
         )
 
     @contextmanager
-    def _threads(self) -> Iterator[None]:
+    def _on_threads(self) -> Iterator[None]:
         """As many as `n_jobs` says."""
         count = getattr(self, "n_jobs", None)
         if count is None or not self._threaded:
@@ -171,8 +171,8 @@ class SemiSupervisedClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ig
             return
         before = torch.get_num_threads()
         try:
-            torch.set_num_threads(effective_n_jobs(count))
-            with threadpool_limits(effective_n_jobs(count)):
+            torch.set_num_threads(_threads(count))
+            with threadpool_limits(_threads(count)):
                 yield
         finally:
             torch.set_num_threads(before)
@@ -226,6 +226,13 @@ def in_their_words(estimator: Any) -> Iterator[None]:
         ) from error
     except LeavenError as error:
         raise ValueError(str(error)) from error
+
+
+def _threads(jobs: int) -> int:
+    """As scikit-learn counts: -1 is all processors, -2 all but one."""
+    if jobs == 0:
+        raise ValueError("The 'n_jobs' parameter must not be 0. Give None, 1 or more, or -1.")
+    return jobs if jobs > 0 else max((os.cpu_count() or 1) + 1 + jobs, 1)
 
 
 def _weights(sample_weight: Any, X: Any) -> Floats:
