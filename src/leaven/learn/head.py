@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 from torch import nn
@@ -11,7 +12,7 @@ from leaven.core.registry import Registry
 __all__ = ["HEADS", "Head", "LinearHead"]
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """Features (batch, width) to outputs (batch, k), of which a softmax makes probabilities.
 
     All that it has learnt is in parameters and buffers, so that it is saved without pickle;
@@ -21,14 +22,14 @@ class Head(nn.Module):
     kind: ClassVar[str]
 
     @property
+    @abstractmethod
     def config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def outputs(self) -> int:
         """The number of classes, k."""
-        raise NotImplementedError
 
 
 HEADS: Registry[type[Head]] = Registry("head", "leaven.learn.heads")
