@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,9 @@ from threadpoolctl import threadpool_limits
 from leaven.core.errors import LeavenError, SettingError
 from leaven.sklearn.labels import read_labels, unlabelled
 
-__all__ = ["Given", "SemiSupervisedClassifier", "WeightedClassifier", "outputs"]
+__all__ = ["Given", "SemiSupervisedClassifier", "WeightedClassifier", "outputs", "returned"]
 
+T = TypeVar("T")
 Floats = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 
@@ -211,6 +212,16 @@ def outputs(forward: Callable[[Places], torch.Tensor], count: int) -> Floats:
             for start in range(0, count, _BLOCK)
         ]
     return np.concatenate(parts)
+
+
+def returned(rounds: Generator[Any, None, T]) -> T:
+    """What a generator returns at its end."""
+    while True:
+        try:
+            next(rounds)
+        except StopIteration as finished:
+            value: T = finished.value
+            return value
 
 
 @contextmanager

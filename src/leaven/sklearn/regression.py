@@ -19,8 +19,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from leaven.learn.wrapping_regression import CoTrained, co_train_regressors
-from leaven.sklearn.estimator import in_their_words
+from leaven.learn.wrapping_regression import co_train_regressors
+from leaven.sklearn.estimator import in_their_words, returned
 
 __all__ = ["CoTrainingRegressor"]
 
@@ -107,7 +107,7 @@ class CoTrainingRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
             seed=int(check_random_state(self.random_state).randint(2**31 - 1)),
         )
         with in_their_words(self):
-            self._found = _last(fit)
+            self._found = returned(fit)
         self.estimators_ = list(self._found.members)
         self.n_iter_ = max(self._found.rounds, 1)
         self.transduction_ = np.where(np.isnan(targets), self._found.predict(X), targets)
@@ -126,13 +126,3 @@ class CoTrainingRegressor(RegressorMixin, BaseEstimator):  # type: ignore[misc] 
             raise ValueError("No record to score on: every value of y is NaN.")
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(r2_score(targets[known], self.predict(X)[known], sample_weight=weights))
-
-
-def _last(fit: Any) -> CoTrained:
-    """What a generator returns."""
-    while True:
-        try:
-            next(fit)
-        except StopIteration as finished:
-            found: CoTrained = finished.value
-            return found

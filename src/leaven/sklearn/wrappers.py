@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -15,8 +15,8 @@ from leaven.learn.choices.choice import PARTS
 from leaven.learn.choices.compose import composed, in_words
 from leaven.learn.classic import co_training, iterative_refinement, self_training, tri_training
 from leaven.learn.wrapped_method import WrapperMethod
-from leaven.learn.wrapping import Rounds, Wrapped
-from leaven.sklearn.estimator import Floats, Given, Places, WeightedClassifier
+from leaven.learn.wrapping import Rounds
+from leaven.sklearn.estimator import Floats, Given, Places, WeightedClassifier, returned
 
 __all__ = ["CoTraining", "IterativeRefinement", "SelfTraining", "TriTraining"]
 
@@ -70,7 +70,7 @@ class _Wrapper(WeightedClassifier):
             jobs=1 if self.n_jobs is None else self.n_jobs,
             **given_to,
         )
-        self._wrapped = wrapped = _last(rounds)
+        self._wrapped = wrapped = returned(rounds)
         self.estimators_ = list(wrapped.members)
         self.weights_ = given.spread(wrapped.weights)
         self.n_iter_ = wrapped.rounds
@@ -331,13 +331,3 @@ def _said(name: str, value: Any) -> Any:
     if name in PARTS:
         return in_words(tuple(value) if isinstance(value, list) else value)
     return value.item() if isinstance(value, np.generic) else value
-
-
-def _last(rounds: Generator[Any, None, Wrapped]) -> Wrapped:
-    """What a generator returns."""
-    while True:
-        try:
-            next(rounds)
-        except StopIteration as finished:
-            wrapped: Wrapped = finished.value
-            return wrapped
