@@ -34,6 +34,14 @@ class Training(_Strict):
     `labelled_draw` is `even` (every labelled record equally often) or `balanced` (every class);
     `unlabelled_draw` is `even` or `near` (records near labelled ones more often);
     `most_unlabelled` caps the unlabelled records at a random part of them, 0 for no cap.
+
+    `adapt` says what of an encoder learns: `full` (all of it), `head` (none of it), `partial` (the
+    topmost `unfrozen` layers), `lora` (low-rank changes of its matrices, of rank `rank`) or
+    `adapters` (small added layers, as wide as `rank`); `layer_decay` multiplies the rate once more
+    for each layer below the topmost. `label_smoothing` is the share of a label that is spread over
+    all classes, `dropout` the share of the features that the head is not shown.
+
+    Pretraining draws `pretrain_batch` records a step.
     """
 
     labelled_batch: int = Field(32, ge=1, le=65536)
@@ -48,11 +56,19 @@ class Training(_Strict):
     labelled_draw: str = Field("even", pattern="^(even|balanced)$")
     unlabelled_draw: str = Field("even", pattern="^(even|near)$")
     most_unlabelled: int = Field(0, ge=0)
+    adapt: str = Field("full", pattern="^(full|head|partial|lora|adapters)$")
+    unfrozen: int = Field(1, ge=1, le=100)
+    rank: int = Field(8, ge=1, le=256)
+    layer_decay: float = Field(1.0, gt=0, le=1)
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    pretrain_batch: int = Field(128, ge=4, le=65536)
 
 
 class Recipe(_Strict):
     """Method, encoder, seed, budget and training settings of one run.
 
+    `pretext` names a self-supervised objective that the encoder begins with.
     `rewrite` says texts otherwise for strong views: `context`, a folder of a masked language
     model, or the name of a function. `objective` replaces settings of the method's objective by
     name, choices written as `leaven methods --table` prints them:
@@ -63,7 +79,8 @@ class Recipe(_Strict):
     >>> Recipe.from_toml('methd = "fixmatch"')
     Traceback (most recent call last):
     leaven.core.errors.UnknownNameError: 'recipe key' must be one of: budget, encoder, \
-method, modality, objective, rewrite, seed, task, training. Got 'methd'. Did you mean 'method'?
+method, modality, objective, pretext, rewrite, seed, task, training. Got 'methd'. Did you mean \
+'method'?
     """
 
     task: str = "classification"
@@ -73,6 +90,7 @@ method, modality, objective, rewrite, seed, task, training. Got 'methd'. Did you
     seed: int = Field(0, ge=0, lt=2**31)
     budget: str = "5m"
     rewrite: str = ""
+    pretext: str = ""
     training: Training = Training()
     objective: dict[str, Setting] = Field(default_factory=dict)
 

@@ -60,6 +60,17 @@ class Modality(ABC):
     def strong(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
         """A view that is hard and still keeps the label for a person."""
 
+    def contrastive(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """A view for self-supervised learning, of which two of one record are told to be one.
+
+        It may change what no label should hang on, more than a strong view does.
+        """
+        return self.strong(batch, spec, rng)
+
+    def local(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """The same of a small part of each record; its arrays may be smaller (multi-crop)."""
+        return self.contrastive(batch, spec, rng)
+
     def dials(self, spec: Spec) -> tuple[int, int] | None:
         """What can be steered in the strong view: operations, and bins of magnitude of each.
 

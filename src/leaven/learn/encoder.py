@@ -16,7 +16,7 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Spec
 
-__all__ = ["ENCODERS", "IN_MEMORY", "Encoder", "encode", "listed", "sample"]
+__all__ = ["ENCODERS", "IN_MEMORY", "Encoder", "SequenceEncoder", "encode", "listed", "sample"]
 
 #: Bytes of features that are held in memory; more are laid on disk.
 IN_MEMORY = 2**31
@@ -38,6 +38,8 @@ class Encoder(nn.Module, ABC):
     ready: ClassVar[bool] = False
     #: Whether the loop may run it under bf16 (pays for convolutions and attention only).
     mixed: ClassVar[bool] = False
+    #: Its rung among those of its modality: `tiny`, `base` or `large`; most have none.
+    size: ClassVar[str] = ""
     #: Factor on the learning rate of its parameters.
     rate: ClassVar[float] = 1.0
     #: Settings of `Training` that suit it, in the place of those that a recipe leaves as they are.
@@ -71,6 +73,33 @@ class Encoder(nn.Module, ABC):
     def forward(self, batch: Batch) -> Tensor:
         """(batch, width) features of a view."""
         return self.represent(self.enter(batch))
+
+    def layers(self) -> list[nn.Module]:
+        """What learns, in groups from the input to the output, for lower rates and freezing."""
+        return [module for module in self.children() if any(True for _ in module.parameters())]
+
+
+class SequenceEncoder(Encoder, ABC):
+    """An encoder whose features are pooled from a state at each place: words, steps, frames.
+
+    What has entered is (batch, places, inputs + 1); the last column says how much of a place is
+    there, see `TextTransformer`. Objectives that ask about single places need one of these.
+    """
+
+    @abstractmethod
+    def states(self, entered: Tensor, causal: bool = False) -> Tensor:
+        """(batch, places, width) a state a place; if `causal`, of that place and those before."""
+
+    def pool(self, states: Tensor, entered: Tensor) -> Tensor:
+        """(batch, width) the mean state, each place by how much of it is there."""
+        there = entered[..., -1].clamp(0, 1)
+        share = there / there.sum(1, keepdim=True)
+        mean: Tensor = (states.float() * share.unsqueeze(-1)).sum(1)
+        return mean
+
+    def represent(self, entered: Tensor) -> Tensor:
+        """(batch, width) pooled states."""
+        return self.pool(self.states(entered), entered)
 
 
 ENCODERS: Registry[type[Encoder]] = Registry("encoder", "leaven.learn.models")

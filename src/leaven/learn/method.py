@@ -42,7 +42,8 @@ class Problem:
     records may be looked at without a label. `steps` is for methods that train by steps, and
     `settings` replaces fields of their objective by name; `common` are the unlabelled records
     that no fit of the same experiment is barred from, and `prepared` keeps the encoder's
-    statistics for the next fit that learns them from the same.
+    statistics for the next fit that learns them from the same. `start` is the pretrained encoder
+    to begin with, its statistics included.
     """
 
     arrays: Arrays
@@ -60,6 +61,7 @@ class Problem:
     training: Training = field(default_factory=Training)
     common: Index = field(default_factory=lambda: np.zeros(0, np.int64))
     prepared: dict[bytes, Encoder] = field(default_factory=dict, repr=False, compare=False)
+    start: Encoder | None = field(default=None, repr=False, compare=False)
 
     @property
     def views(self) -> Modality:
@@ -75,8 +77,10 @@ class Problem:
         """A new encoder, its statistics learnt from records that the method may look at.
 
         Those in `common` where they are many, so that the fits on all folds share one
-        preparation; else all that this fit is trained on.
+        preparation; else all that this fit is trained on. A copy of `start` where there is one.
         """
+        if self.start is not None:
+            return copy.deepcopy(self.start)
         known = self.common
         if len(known) < _ENOUGH:
             known = np.sort(np.concatenate([self.train, self.unlabelled]))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,12 +13,24 @@ from torch import Tensor, nn
 
 from leaven.data.arrays import SHARED, Batch
 from leaven.data.modality import Modality, Spec
-from leaven.learn.head import LinearHead
+from leaven.learn.head import Head
 from leaven.learn.method import Problem
 from leaven.learn.network import Network
 from leaven.learn.task import Task
 
-__all__ = ["Draw", "Loss", "Moment", "Objective", "PseudoLabels", "concatenate", "decay_of"]
+__all__ = [
+    "VIEWS",
+    "Draw",
+    "Loss",
+    "Moment",
+    "Objective",
+    "PseudoLabels",
+    "concatenate",
+    "decay_of",
+]
+
+#: The views that a modality draws, each a method of its name.
+VIEWS = ("plain", "weak", "strong", "contrastive", "local")
 
 
 @dataclass(frozen=True)
@@ -69,20 +83,21 @@ class Draw:
     records: Tensor
 
     def labelled(self, view: str = "weak") -> Batch:
-        """A new `weak`, `strong` or `plain` view of the labelled records."""
+        """A new view of the labelled records, see `view`."""
         return self.view(self.labelled_records, view)
 
     def unlabelled(self, view: str) -> Batch:
-        """A new `weak`, `strong` or `plain` view of the unlabelled records."""
+        """A new view of the unlabelled records, see `view`."""
         assert self.unlabelled_records is not None, "this objective was given no unlabelled records"
         return self.view(self.unlabelled_records, view)
 
     def view(self, records: Batch, view: str) -> Batch:
-        """A new view of any records; the plain one draws nothing."""
+        """A new view of any records: one of VIEWS; the plain one draws nothing."""
         if view == "plain":
             return self.modality.plain(records)
-        draw = self.modality.strong if view == "strong" else self.modality.weak
-        return draw(records, self.spec, self.rng)
+        assert view in VIEWS, view
+        drawn: Batch = getattr(self.modality, view)(records, self.spec, self.rng)
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -90,7 +105,8 @@ class Moment:
     """One step of a training, as an objective sees it.
 
     `network` is what learns; `average` holds its averaged weights, is in evaluation mode and is
-    never given a gradient; `step` of `total` are done; `state` is what `Objective.state` gave.
+    never given a gradient; `step` of `total` are done; `state` is what `Objective.state` gave;
+    within `precision()` another module than the network computes as the network does.
     """
 
     network: Network
@@ -100,6 +116,7 @@ class Moment:
     step: int
     total: int
     state: Any = None
+    precision: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @property
     def progress(self) -> float:
@@ -121,7 +138,7 @@ class Objective(ABC):
         """Its choices in words, where it is composed of choices."""
         return None
 
-    def head(self, problem: Problem, width: int) -> LinearHead:
+    def head(self, problem: Problem, width: int) -> Head:
         """From features (batch, width) to outputs (batch, k); the task's, if it has no own."""
         return problem.label.head(width, problem.classes)
 

@@ -47,13 +47,16 @@ class Labelled:
 class Unlabelled:
     """The unlabelled records of each step: all equally often, or those near labelled ones more.
 
-    With a cap, a part of them that is drawn once.
+    With a cap, a part of them that is drawn once. Pretraining, where no record is labelled, has a
+    batch of its own size.
     """
 
     def __init__(self, problem: Problem) -> None:
         training = problem.training
         self.seed = problem.seed
         self.size = training.labelled_batch * training.unlabelled_ratio
+        if not len(problem.train):
+            self.size = training.pretrain_batch
         self.places: Index = np.arange(len(problem.unlabelled))
         if training.most_unlabelled:
             mixed = int(np.random.SeedSequence([problem.seed, _CAP]).generate_state(1)[0])

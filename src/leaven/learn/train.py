@@ -76,7 +76,16 @@ def train(
             rng.manual_seed(_mix(problem.seed, _VIEWS, step))
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * _rate(step, state.total, settings.warm_up)
-            now = Moment(forward, average, draws(step), problem.label, step, state.total, kept)
+            now = Moment(
+                forward,
+                average,
+                draws(step),
+                problem.label,
+                step,
+                state.total,
+                kept,
+                fabric.autocast,
+            )
             loss = objective.loss(now)
             fabric.backward(loss.total)
             for weights in clipped:
@@ -139,13 +148,13 @@ class _Draws:
         self, problem: Problem, objective: Objective, rng: torch.Generator, fabric: Fabric
     ) -> None:
         self.problem, self.rng, self.fabric = problem, rng, fabric
-        self.labelled = Labelled(problem)
+        self.labelled = Labelled(problem) if len(problem.train) else None
         reads = objective.unlabelled and len(problem.unlabelled) > 0
         self.unlabelled = Unlabelled(problem) if reads else None
 
     def __call__(self, step: int) -> Draw:
         problem, device = self.problem, self.fabric.device
-        own = self.labelled(step)
+        own = np.zeros(0, np.int64) if self.labelled is None else self.labelled(step)
         chosen = problem.train[own]
         places = np.zeros(0, np.int64) if self.unlabelled is None else self.unlabelled(step)
         others = self._records(problem.unlabelled[places]) if len(places) else None
@@ -153,7 +162,7 @@ class _Draws:
             problem.views,
             problem.spec,
             self.rng,
-            self._records(chosen),
+            self._records(chosen) if len(chosen) else {},
             torch.from_numpy(problem.targets[chosen]).to(device),
             others,
             torch.from_numpy(own).to(device),

@@ -38,7 +38,10 @@ C = TypeVar("C", bound=type)
 #: One registry for each part of a row: the classes that may stand there, by name.
 PARTS: dict[str, Registry[type]] = {
     name: Registry(name, "leaven.learn.choices", group="leaven.choices")
-    for name in ("teacher", "align", "target", "accept", "distance", "ramp", "fairness")
+    for name in (
+        *("teacher", "align", "target", "accept", "distance", "ramp", "fairness"),
+        *("views", "projector", "predictor", "branch", "agreement"),
+    )
 }
 
 

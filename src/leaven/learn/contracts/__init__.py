@@ -21,17 +21,21 @@ from leaven.learn.contracts.methods import (
     made_problem,
 )
 from leaven.learn.contracts.modalities import MODALITY_CHECKS, check_modality
+from leaven.learn.contracts.pretexts import PRETEXT_CHECKS, PRETEXT_EXCLUDED, check_pretext
 
 __all__ = [
     "ENCODER_CHECKS",
     "EXCLUDED",
     "METHOD_CHECKS",
     "MODALITY_CHECKS",
+    "PRETEXT_CHECKS",
+    "PRETEXT_EXCLUDED",
     "BrokenContract",
     "Check",
     "Made",
     "check_encoder",
     "check_method",
     "check_modality",
+    "check_pretext",
     "made_problem",
 ]

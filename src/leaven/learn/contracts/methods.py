@@ -17,7 +17,7 @@ from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.contracts.check import Check, require, run_all
-from leaven.learn.head import LinearHead
+from leaven.learn.head import Head
 from leaven.learn.method import METHODS, Method, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.objective import Loss, Moment, Objective
@@ -220,7 +220,7 @@ class _Watched(Objective):
 
     inner: Objective
 
-    def head(self, problem: Problem, width: int) -> LinearHead:
+    def head(self, problem: Problem, width: int) -> Head:
         return self.inner.head(problem, width)
 
     def state(self, problem: Problem, network: Network) -> nn.Module | None:

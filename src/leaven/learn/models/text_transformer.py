@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Spec
-from leaven.learn.encoder import ENCODERS, Encoder, sample
+from leaven.learn.encoder import ENCODERS, SequenceEncoder, sample
 
 __all__ = ["TextTransformer"]
 
 
-class TextTransformer(Encoder):
+class TextTransformer(SequenceEncoder):
     """Two pre-norm layers over the most common words; the mean of the words that are there.
 
     Order matters to it, which it does not to a bag. It starts from nothing, so it wants some
@@ -69,18 +69,22 @@ class TextTransformer(Encoder):
         there[:, 0] = 1.0  # attention over nothing is not a number
         return torch.cat([self.embedding(slots), there.unsqueeze(-1)], -1)
 
-    def represent(self, entered: Tensor) -> Tensor:
-        """(batch, width) the mean state, each place by how much of a word is there.
+    def states(self, entered: Tensor, causal: bool = False) -> Tensor:
+        """(batch, places, width) of each word.
 
         In a mixture of two texts of different length the places of the longer one's end are
         there in part.
         """
-        vectors, there = entered[..., :-1], entered[..., -1].clamp(0, 1)
-        states = vectors + self.position[: entered.shape[1]]
-        states = self.norm(self.body(states, src_key_padding_mask=there == 0))
-        share = there / there.sum(1, keepdim=True)
-        mean: Tensor = (states.float() * share.unsqueeze(-1)).sum(1)
-        return mean
+        vectors, there = entered[..., :-1], entered[..., -1]
+        length = entered.shape[1]
+        ahead = None
+        if causal:
+            ahead = torch.ones(length, length, dtype=torch.bool, device=entered.device).triu(1)
+        states: Tensor = self.body(
+            vectors + self.position[:length], mask=ahead, src_key_padding_mask=there <= 0
+        )
+        normed: Tensor = self.norm(states)
+        return normed
 
 
 ENCODERS.add(TextTransformer.name, TextTransformer)

@@ -1,0 +1,242 @@
+"""What every pretext must keep, on small sets whose kinds are known and not told."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+
+from leaven.core.recipe import Training
+from leaven.data.dataset import Index
+from leaven.data.modality import MODALITIES
+from leaven.learn.contracts.check import Check, require, run_all
+from leaven.learn.contracts.made_records import MADE_RECORDS
+from leaven.learn.encoder import Encoder, encode
+from leaven.learn.method import Problem, Step
+from leaven.learn.network import Network
+from leaven.learn.objective import Loss, Moment
+from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
+
+__all__ = ["PRETEXT_CHECKS", "PRETEXT_EXCLUDED", "check_pretext", "made_pretraining"]
+
+_SHORT = 8  # steps, where only sameness is asked
+_LONG = 120  # steps, where something must be learnt
+_SEEN, _HELD = 256, 128
+
+#: (name of a pretext, name of a check) that it may break, and the reason.
+PRETEXT_EXCLUDED: dict[tuple[str, str], str] = {}
+
+
+@dataclass(frozen=True)
+class _Pretraining:
+    """A problem without labels: `kinds` (n,) are known here, and records held out."""
+
+    problem: Problem
+    kinds: npt.NDArray[np.int64]
+    held: Index
+
+    def found(self, encoder: Encoder) -> float:
+        """Share of the held-out records whose five nearest others in features name their kind."""
+        features = encode(
+            encoder, self.problem.arrays, np.arange(len(self.kinds)), self.problem.views.plain
+        )
+        spread = (features - features.mean(0)) / (features.std(0) + 1e-6)
+        known, asked = spread[self.problem.unlabelled], spread[self.held]
+        apart = ((asked[:, None] - known[None]) ** 2).sum(-1)
+        nearest = self.kinds[self.problem.unlabelled][np.argsort(apart, 1, kind="stable")[:, :5]]
+        named = np.stack([np.bincount(row, minlength=8) for row in nearest]).argmax(1)
+        return float((named == self.kinds[self.held]).mean())
+
+
+def made_pretraining(
+    pretext: Pretext, seed: int = 0, steps: int = _SHORT, modality: str = ""
+) -> _Pretraining:
+    """A set of the pretext's first modality (or the one named), and of ready vectors for all."""
+    modality = modality or (pretext.modalities[0] if pretext.modalities else "embedding")
+    dataset, kinds = MADE_RECORDS[modality](_SEEN + _HELD, seed)
+    views = MODALITIES[modality]
+    spec = views.describe(dataset)
+    training = {"pretrain_batch": 64, **pretext.trained_by}
+    problem = Problem(
+        arrays=views.decode(dataset, spec)[0],
+        spec=spec,
+        modality=modality,
+        task="classification",
+        classes=1,
+        targets=np.full(len(dataset), -1),
+        train=np.zeros(0, np.int64),
+        unlabelled=np.arange(_SEEN),
+        encoder=pretext.encoder(modality),
+        seed=seed,
+        steps=steps,
+        training=Training(**training | {"precision": "32-true", "weight_decay": 0.0}),
+    )
+    return _Pretraining(problem, kinds, np.arange(_SEEN, _SEEN + _HELD))
+
+
+def check_pretext(name: str) -> list[str]:
+    """Hold the pretext of this name to all checks that apply; returns their names.
+
+    Raises BrokenContract at the first that fails.
+    """
+    asked = [check for check in PRETEXT_CHECKS if (name, check.name) not in PRETEXT_EXCLUDED]
+    return run_all(asked, PRETEXTS[name], name)
+
+
+def _fit(
+    pretext: Pretext, problem: Problem, checkpoint: Path | None = None
+) -> tuple[Network, list[Step]]:
+    steps, fit = [], pretext.fit(problem, checkpoint)
+    while True:
+        try:
+            steps.append(next(fit))
+        except StopIteration as done:
+            return done.value, steps
+
+
+def _same(one: nn.Module, other: nn.Module) -> bool:
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
+
+
+def _trains_every_tensor(pretext: Pretext) -> None:
+    """Of the encoder, and of what stands behind it; without decay only a gradient moves one."""
+    fit = pretext.fit(made_pretraining(pretext).problem)
+    state = next(fit).state
+    assert state is not None
+    modules = {"encoder": state.network.encoder, "objective": state.objective or nn.Identity()}
+    trained = {
+        f"{part}.{name}": (parameter, parameter.detach().clone())
+        for part, module in modules.items()
+        for name, parameter in module.named_parameters()
+        if parameter.requires_grad
+    }
+    averaged = {n: p.clone() for n, p in state.average.named_parameters() if p.ndim}
+    for _ in fit:
+        pass
+    require(bool(trained), "there is nothing to train")
+    still = [name for name, (now, before) in trained.items() if torch.equal(now, before)]
+    require(not still, f"training leaves these tensors as they were: {', '.join(still)}")
+    kept = dict(state.average.named_parameters())
+    moved = [n for n, before in averaged.items() if not torch.equal(before, kept[n])]
+    require(bool(moved), "the averaged encoder does not follow")
+
+
+@dataclass(frozen=True)
+class _Watched(PretextObjective):
+    """An objective whose frozen parts could learn: any gradient that reaches one is a fault."""
+
+    inner: PretextObjective
+
+    def state(self, problem: Problem, network: Network) -> nn.Module | None:
+        return self.inner.state(problem, network)
+
+    def loss(self, now: Moment) -> Loss:
+        frozen = [p for p in now.average.parameters() if not p.requires_grad]
+        if now.state is not None:
+            frozen += [p for p in now.state.parameters() if not p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(True)
+        loss = self.inner.loss(now)
+        reached = torch.autograd.grad(loss.total, frozen, retain_graph=True, allow_unused=True)
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        require(all(g is None for g in reached), "a gradient reaches the target branch")
+        require(
+            not any(figure.requires_grad for figure in loss.figures.values()),
+            "a figure keeps its graph, and with it the memory of the step",
+        )
+        require(bool(torch.isfinite(loss.total)), "the loss is not a finite number")
+        require(len(now.draw.targets) == 0, "it was given labels")
+        return loss
+
+
+def _target_takes_no_gradient(pretext: Pretext) -> None:
+    _fit(replace(pretext, objective=_Watched(pretext.objective)), made_pretraining(pretext).problem)
+
+
+def _labels_change_nothing(pretext: Pretext) -> None:
+    made = made_pretraining(pretext)
+    one, _ = _fit(pretext, made.problem)
+    other, _ = _fit(pretext, replace(made.problem, targets=made.kinds))
+    require(_same(one, other), "labels change the weights")
+
+
+def _repeats(pretext: Pretext) -> None:
+    problem = made_pretraining(pretext).problem
+    torch.manual_seed(1)
+    one, _ = _fit(pretext, problem)
+    torch.manual_seed(2)
+    other, _ = _fit(pretext, problem)
+    require(_same(one, other), "two fits with one seed differ")
+    third, _ = _fit(pretext, replace(problem, seed=problem.seed + 1))
+    require(not _same(one, third), "another seed gives the same weights")
+
+
+def _saves_whole(pretext: Pretext) -> None:
+    made = made_pretraining(pretext)
+    network, _ = _fit(pretext, made.problem)
+    with tempfile.TemporaryDirectory() as folder:
+        network.save(Path(folder))
+        again = Network.load(Path(folder))
+    before, after = (n.logits(made.problem.arrays, made.held) for n in (network, again))
+    require(np.array_equal(before, after), "an encoder that was saved and loaded says otherwise")
+
+
+def _resumes_exactly(pretext: Pretext) -> None:
+    problem = made_pretraining(pretext).problem
+    whole, _ = _fit(pretext, problem)
+    for stop in (1, problem.steps // 2, problem.steps - 1):
+        with tempfile.TemporaryDirectory() as folder:
+            checkpoint = Path(folder) / "checkpoint.safetensors"
+            for step in (fit := pretext.fit(problem)):
+                if step.number == stop:
+                    assert step.state is not None
+                    step.state.save(checkpoint)
+                    fit.close()
+            resumed, steps = _fit(pretext, problem, checkpoint)
+        numbers = [step.number for step in steps]
+        require(
+            numbers == list(range(stop + 1, problem.steps + 1)),
+            f"stopped after step {stop}, it goes on with the steps {numbers}",
+        )
+        require(_same(whole, resumed), f"stopped after step {stop}, it ends on other weights")
+
+
+def _beats_an_untrained_encoder(pretext: Pretext) -> None:
+    """Neighbours in its features are of one kind more often: on average over three seeds."""
+    gains = []
+    for seed in range(3):
+        made = made_pretraining(pretext, seed, _LONG)
+        torch.manual_seed(seed)
+        before = made.found(made.problem.build_encoder())
+        network, _ = _fit(pretext, made.problem)
+        gains.append(made.found(network.encoder) - before)
+    told = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
+    require(float(np.mean(gains)) >= 0.01, f"gains over an untrained encoder: {told} points")
+
+
+def _serves_what_it_says(pretext: Pretext) -> None:
+    """A step on every modality that it names, or on all of those whose records are at hand."""
+    for modality in pretext.modalities or MADE_RECORDS:
+        problem = made_pretraining(pretext, steps=2, modality=modality).problem
+        _, steps = _fit(pretext, problem)
+        terms = [float(term) for step in steps for term in step.terms.values()]
+        require(bool(np.isfinite(terms).all()), f"the loss of {modality} records is not finite")
+
+
+PRETEXT_CHECKS: tuple[Check, ...] = (
+    Check("serves what it says", _serves_what_it_says),
+    Check("one seed, one result", _repeats),
+    Check("trains every tensor", _trains_every_tensor),
+    Check("the target takes no gradient", _target_takes_no_gradient),
+    Check("labels change nothing", _labels_change_nothing),
+    Check("saves whole", _saves_whole),
+    Check("resumes exactly", _resumes_exactly),
+    Check("beats an untrained encoder", _beats_an_untrained_encoder),
+)

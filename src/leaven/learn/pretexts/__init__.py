@@ -1,0 +1,1 @@
+"""Self-supervised objectives, one a file; each registers itself in PRETEXTS."""
