@@ -1,14 +1,17 @@
 """What one training step costs, and how much of it is views, network and optimiser.
 
     python -m benchmarks.step [--encoder wrn-28-2] [--method fixmatch] [--turns 5] [--profile]
+    python -m benchmarks.step --pretext simclr [--encoder resnet-18] [--batch 256]
 
-Ours is the product's own loop on random pictures, 64 labelled and 448 unlabelled a step. The peer
-is the same step the way the field's reference toolkits take it (`benchmarks.step_peer`), in the
-same process and by turns, so that the ratio holds on a machine that others use too. On a processor
+Ours is the product's own loop on random pictures, 64 labelled and 448 unlabelled a step; of a
+pretext 256 of no label. The peer is the same step the way the field's reference toolkits take it
+(`benchmarks.step_peer`; of every method FixMatch's, of every pretext SimCLR's), in the same
+process and by turns, so that the ratio holds on a machine that others use too. On a processor
 the figures are CPU seconds over all threads, medians; with CUDA seconds of a synchronised device.
 `system` is what of a step the operating system took, nearly all of it to hand out memory; it
 depends on what else lives in the process, so `--only` measures one of the two by itself.
-Goal: at most 6 CPU seconds on two cores, where the reference toolkit was measured at 18.2.
+Goal: at most 6 CPU seconds on two cores, where the reference toolkit was measured at 18.2; for
+SimCLR at most 7.5.
 """
 
 from __future__ import annotations
@@ -18,8 +21,9 @@ import resource
 import statistics
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from unittest import mock
@@ -28,15 +32,16 @@ import numpy as np
 import torch
 
 from benchmarks.machine import machine
-from benchmarks.step_peer import Peer
+from benchmarks.step_peer import Peer, PretextPeer
 from leaven.core.recipe import Training
 from leaven.data.arrays import Arrays
 from leaven.learn import streams, train
 from leaven.learn.encoder import ENCODERS
-from leaven.learn.method import METHODS, Problem
+from leaven.learn.method import METHODS, Problem, Step
+from leaven.learn.pretext import PRETEXTS
 from leaven.learn.state import TrainState
 
-__all__ = ["Clock", "measure", "problem"]
+__all__ = ["Clock", "measure", "problem", "without_labels"]
 
 _CLASSES = 10
 Costs = dict[str, list[float]]
@@ -93,13 +98,25 @@ def problem(encoder: str, labelled: int, ratio: int, side: int, steps: int) -> P
     )
 
 
+def without_labels(encoder: str, batch: int, side: int, steps: int) -> Problem:
+    """The same pictures, none of them labelled, so many a step."""
+    pictures = problem(encoder, 1, 1, side, steps)
+    return replace(pictures, train=np.zeros(0, np.int64), training=Training(pretrain_batch=batch))
+
+
 def measure(
     given: Problem, method: str, turns: int, warm: int, who: Sequence[str] = ("ours", "peer")
 ) -> dict[str, Costs]:
-    """Seconds of each turn by part, for each of `who`; the first `warm` turns are left out."""
+    """Seconds of each turn by part, for each of `who`; the first `warm` turns are left out.
+
+    `method` is a pretext where no record is labelled.
+    """
     found: dict[str, Costs] = {name: defaultdict(list) for name in who}
-    steps = METHODS[method].fit(given)
-    peer = Peer(_CLASSES, _device()) if "peer" in who else None
+    steps = _fit(given, method)
+    peer: Peer | PretextPeer | None = None
+    if "peer" in who:
+        labels = len(given.train) > 0
+        peer = Peer(_CLASSES, _device()) if labels else PretextPeer(_device())
     for turn in range(warm + turns):
         for name, costs in found.items():
             clock = Clock()
@@ -122,13 +139,25 @@ def measure(
     return found
 
 
-def _peer_step(peer: Peer, given: Problem, turn: int, clock: Clock) -> Callable[[], object]:
+def _fit(given: Problem, method: str) -> Generator[Step, None, Any]:
+    """The steps of a method, or of a pretext."""
+    if len(given.train):
+        return METHODS[method].fit(given)
+    return PRETEXTS[method].fit(given)
+
+
+def _peer_step(
+    peer: Peer | PretextPeer, given: Problem, turn: int, clock: Clock
+) -> Callable[[], object]:
     """The peer's step on records of the same number."""
-    size = given.training.labelled_batch
     random = np.random.default_rng(turn)
+    pixels = given.arrays["pixels"].transpose(0, 2, 3, 1)
+    if isinstance(peer, PretextPeer):
+        few = random.permutation(given.unlabelled)[: given.training.pretrain_batch]
+        return lambda: peer.step(pixels[few], clock.timed)
+    size = given.training.labelled_batch
     rows = random.permutation(given.train)[:size]
     others = random.permutation(given.unlabelled)[: size * given.training.unlabelled_ratio]
-    pixels = given.arrays["pixels"].transpose(0, 2, 3, 1)
     targets = torch.from_numpy(given.targets[rows]).to(_device())
     return lambda: peer.step(pixels[rows], targets, pixels[others], clock.timed)
 
@@ -136,8 +165,10 @@ def _peer_step(peer: Peer, given: Problem, turn: int, clock: Clock) -> Callable[
 def _watch(watching: ExitStack, clock: Clock, given: Problem) -> None:
     """Have the loop's parts counted; the rest of a step is the network's."""
     parts = [
-        (type(given.views), "weak", "views"),
-        (type(given.views), "strong", "views"),
+        *(
+            (type(given.views), view, "views")
+            for view in ("weak", "strong", "contrastive", "local")
+        ),
         (streams.Labelled, "__call__", "data"),
         (streams.Unlabelled, "__call__", "data"),
         (Arrays, "batch", "data"),
@@ -199,7 +230,7 @@ def _profile(given: Problem, method: str) -> str:
     activities = [torch.profiler.ProfilerActivity.CPU]
     if torch.cuda.is_available():
         activities.append(torch.profiler.ProfilerActivity.CUDA)
-    steps = METHODS[method].fit(given)
+    steps = _fit(given, method)
     next(steps)
     next(steps)
     with torch.profiler.profile(activities=activities) as profiled:
@@ -213,8 +244,10 @@ def _profile(given: Problem, method: str) -> str:
 def main() -> None:
     """Measure and tell."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--encoder", default="wrn-28-2", help="one of `leaven encoders`")
+    parser.add_argument("--encoder", help="one of `leaven encoders`: wrn-28-2, resnet-18")
     parser.add_argument("--method", default="fixmatch")
+    parser.add_argument("--pretext", help="in place of a method")
+    parser.add_argument("--batch", type=int, default=256, help="records of a pretext's step")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--warm", type=int, default=2, help="turns that are not counted")
     parser.add_argument("--labelled", type=int, default=64)
@@ -228,15 +261,20 @@ def main() -> None:
     asked = parser.parse_args()
     torch.set_num_threads(asked.threads)
     # A plan longer than what is measured: the rate stays near its peak.
-    given = problem(asked.encoder, asked.labelled, asked.ratio, asked.side, 1000)
+    if asked.pretext:
+        method, encoder = asked.pretext, asked.encoder or "resnet-18"
+        given = without_labels(encoder, asked.batch, asked.side, 1000)
+    else:
+        method, encoder = asked.method, asked.encoder or "wrn-28-2"
+        given = problem(encoder, asked.labelled, asked.ratio, asked.side, 1000)
     weights = sum(p.numel() for p in given.build_encoder().parameters())
     print(f"{machine()}, torch {torch.__version__}, {asked.threads} threads")
-    print(f"{asked.method}, {ENCODERS[asked.encoder].name}, {weights:,} weights")
+    print(f"{method}, {ENCODERS[encoder].name}, {weights:,} weights")
     if asked.profile:
-        print(_profile(given, asked.method))
+        print(_profile(given, method))
     else:
         who = (asked.only,) if asked.only else ("ours", "peer")
-        print(_table(measure(given, asked.method, asked.turns, asked.warm, who)))
+        print(_table(measure(given, method, asked.turns, asked.warm, who)))
 
 
 if __name__ == "__main__":

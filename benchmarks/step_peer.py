@@ -1,9 +1,10 @@
-"""A FixMatch step the way the field's reference toolkits take it: the peer of `benchmarks.step`.
+"""Steps the way the field's reference toolkits take them: the peers of `benchmarks.step`.
 
-Views are made picture by picture with Pillow; labelled, weak and strong views go through the
-network in one pass with gradients; single precision, channels first, SGD with Nesterov's
-momentum, an averaged copy. The toolkits spread the pictures over processes, whose cost of
-passing them on is not counted here.
+One is FixMatch's, one SimCLR's. Views are made picture by picture with Pillow. FixMatch's labelled,
+weak and strong views go through the network in one pass with gradients, SimCLR's two views one
+after the other; single precision, channels first, SGD with momentum (FixMatch's is Nesterov's, and
+it keeps an averaged copy). The toolkits spread the pictures over processes, whose cost of passing
+them on is not counted here.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch.nn.functional as F
 from PIL import Image, ImageEnhance, ImageOps
 from torch import Tensor, nn
 
-__all__ = ["Peer", "PlainWideResNet"]
+__all__ = ["Peer", "PlainResNet", "PlainWideResNet", "PretextPeer"]
 
 Pixels = npt.NDArray[np.uint8]
 Picture = Image.Image
@@ -65,6 +66,86 @@ class Peer:
                 for mean, weights in pairs:
                     mean.mul_(0.999).add_(weights, alpha=0.001)
         return loss.item()
+
+
+class PretextPeer:
+    """ResNet-18 with a projector; `step` takes one step of SimCLR on records as they are stored."""
+
+    def __init__(self, device: torch.device) -> None:
+        torch.manual_seed(0)
+        self.network = nn.Sequential(
+            PlainResNet(),
+            nn.Linear(512, 512, bias=False),
+            nn.BatchNorm1d(512),
+            nn.ReLU(),
+            nn.Linear(512, 128, bias=False),
+        )
+        self.network.to(device).train()
+        self.optimiser = torch.optim.SGD(
+            self.network.parameters(), 0.06, momentum=0.9, weight_decay=5e-4
+        )
+        self.random = np.random.default_rng(0)
+        self.device = device
+
+    def step(self, pixels: Pixels, timed: Timed) -> float:
+        """One step on (u, 32, 32, 3) pixels; the loss. `timed` is entered for each part."""
+        with timed("views"):
+            views = [
+                torch.from_numpy(np.stack([cut_out(p, self.random) for p in pixels]))
+                for _ in range(2)
+            ]
+        with timed("network"):
+            one, other = (self.network(view.to(self.device)) for view in views)
+            both = F.normalize(torch.cat([one, other]), dim=1)
+            logits = both @ both.T / 0.2
+            logits.fill_diagonal_(-torch.inf)
+            partner = torch.arange(len(both), device=self.device).roll(len(pixels))
+            loss = F.cross_entropy(logits, partner)
+            loss.backward()
+        with timed("optimiser"):
+            self.optimiser.step()
+            self.optimiser.zero_grad()
+        return loss.item()
+
+
+class PlainResNet(nn.Module):
+    """ResNet-18 with batch normalisation from torch's own layers, and a 3×3 stem, as for CIFAR."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_convolution(3, 64, 3, 1), nn.ReLU())
+        widths = [64, 64, 64, 128, 128, 256, 256, 512, 512]
+        self.blocks = nn.ModuleList(
+            _PlainBasic(before, after) for before, after in pairwise(widths)
+        )
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(n, 512) features of (n, 3, h, w)."""
+        maps = self.stem(pixels)
+        for block in self.blocks:
+            maps = block(maps)
+        mean: Tensor = maps.mean((2, 3))
+        return mean
+
+
+class _PlainBasic(nn.Module):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        stride = 1 if before == after else 2
+        self.body = nn.Sequential(
+            _convolution(before, after, 3, stride), nn.ReLU(), _convolution(after, after, 3, 1)
+        )
+        wider = before != after
+        self.shortcut = _convolution(before, after, 1, stride) if wider else nn.Identity()
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return F.relu(self.body(maps) + self.shortcut(maps))
+
+
+def _convolution(before: int, after: int, side: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(before, after, side, stride, side // 2, bias=False), nn.BatchNorm2d(after)
+    )
 
 
 class PlainWideResNet(nn.Module):
@@ -126,6 +207,25 @@ def strong(picture: Pixels, random: np.random.Generator) -> npt.NDArray[np.float
     top, left = random.integers(len(pixels), size=2) - side // 2
     pixels[max(top, 0) : max(top + side, 0), max(left, 0) : max(left + side, 0)] = 127
     return _floats(pixels)
+
+
+def cut_out(picture: Pixels, random: np.random.Generator) -> npt.NDArray[np.float32]:
+    """(3, h, w) about [-1, 1]: a fifth to all of it, mirrored half of the time, in other light."""
+    side = len(picture)
+    area, slant = random.uniform(0.2, 1), np.exp(random.uniform(-1, 1) * np.log(4 / 3))
+    width, height = (min(side, round(side * np.sqrt(area * s))) for s in (slant, 1 / slant))
+    left, top = random.integers(side - width + 1), random.integers(side - height + 1)
+    image = Image.fromarray(picture).resize(
+        (side, side), Image.Resampling.BILINEAR, (left, top, left + width, top + height)
+    )
+    if random.random() < 0.5:
+        image = ImageOps.mirror(image)
+    if random.random() < 0.8:
+        for kind in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            image = kind(image).enhance(random.uniform(0.6, 1.4))
+    if random.random() < 0.2:
+        image = ImageOps.grayscale(image).convert("RGB")
+    return _floats(np.array(image))
 
 
 def _moved(picture: Pixels, random: np.random.Generator) -> Pixels:

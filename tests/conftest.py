@@ -8,6 +8,8 @@ from hypothesis import settings
 
 # As the command line does: where tests share the cores, threads that spin slow each other down.
 os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# Tests leave nothing in a home folder, and read nothing that another run has left there.
+os.environ["LEAVEN_CACHE"] = "off"
 
 # The time of one example says more about the machine's load than about the code.
 settings.register_profile("leaven", deadline=None, derandomize=True, print_blob=True)

@@ -265,7 +265,7 @@ def test_no_checkpoint_is_written_after_the_last_step(
     monkeypatch.setattr(TrainState, "save", lambda state, path: saved.append(state.step))
     problem = made_problem(METHODS["supervised"]).problem
     none = np.zeros(0, np.int64)
-    stage = stages.Stage("one", "one", "supervised", problem.train, none, none, True)
+    stage = stages.Stage("one", "one", "supervised", "supervised", problem.train, none, none, True)
     with RunFolder(tmp_path) as folder:
         fit = stages.fit_stage(stage, problem, folder, stages.Pace(5, {}))
         for _ in fit:

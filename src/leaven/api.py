@@ -16,9 +16,22 @@ from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
 
 if TYPE_CHECKING:
+    from leaven.evaluate.pretraining import Pretraining
     from leaven.evaluate.scored import Predictions
 
-__all__ = ["Run", "check", "choices", "compare", "encoders", "fit", "methods", "predict", "report"]
+__all__ = [
+    "Run",
+    "check",
+    "choices",
+    "compare",
+    "encoders",
+    "fit",
+    "methods",
+    "predict",
+    "pretexts",
+    "pretrain",
+    "report",
+]
 
 Listener = Callable[[Progress], None]
 
@@ -84,6 +97,7 @@ def fit(
     encoder: str | None = None,
     budget: str | None = None,
     seed: int | None = None,
+    pretext: str | None = None,
     rewrite: str | Callable[[list[str]], list[str]] | None = None,
     recipe: str | Path | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
@@ -99,7 +113,10 @@ def fit(
     label, modality, id, group, time, labels : how to read a path or a frame.
     audit : a column of true labels of records that are to be treated as unlabelled; it is read
         only to say how right their pseudo-labels are.
-    method, encoder, budget, seed : override the recipe's; `method` defaults to `auto`.
+    method, encoder, budget, seed : override the recipe's; `method` defaults to `auto`. `encoder`
+        may be the folder of a pretraining, see `pretrain`.
+    pretext : pretrain the encoder on this data first, by a pretext of `pretexts` or by `auto`; the
+        supervised model it is compared with begins from nothing.
     rewrite : texts said otherwise, for strong views: `context` (words that stand in the same
         context elsewhere), the folder of a masked language model (extra `text`), MODULE:FUNCTION,
         or a function from texts to as many texts, such as a back-translation.
@@ -136,21 +153,71 @@ def fit(
             f"'{dataset.name}' has labels of one class only ({dataset.classes[0]!r}). "
             "Label some records of another class."
         )
-    base = recipe if isinstance(recipe, Recipe) else Recipe.read(recipe) if recipe else Recipe()
+    base = _recipe(recipe)
     if rewrite is None and ":" in base.rewrite:
         wanted = "given with the call or as --rewrite where it is a function"
         raise SettingError("rewrite", f"{wanted}, for a recipe runs no code", base.rewrite)
     said = None if rewrite is None else name_of(rewrite)
     asked = {"method": method, "encoder": encoder, "budget": budget, "seed": seed, "rewrite": said}
-    values = base.model_dump() | {k: v for k, v in asked.items() if v is not None}
-    for name, value in (settings or {}).items():
-        table = "training" if name.startswith("training.") else "objective"
-        values[table][name.removeprefix("training.")] = value
-    whole = Recipe.build(values)
-    command = _command(dataset, label, modality, id, group, time, audit, labels, whole, out)
+    whole = _changed(base, asked | {"pretext": pretext}, settings)
+    reading = {
+        "label": label, "modality": modality, "id": id, "group": group, "time": time,
+        "audit": audit, "labels": labels,
+    }  # fmt: skip
+    command = _command("fit", dataset, reading, whole, out)
     listen = progress or (lambda _: None)
     function = rewrite if callable(rewrite) else None
     return make_run(dataset, whole, Path(out), command, fresh, listen, function)
+
+
+def pretrain(
+    data: Any,
+    *,
+    label: str | bool | None = None,
+    modality: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    time: str | None = None,
+    labels: str | None = None,
+    pretext: str | None = None,
+    encoder: str | None = None,
+    budget: str | None = None,
+    seed: int | None = None,
+    against: Sequence[str] = (),
+    recipe: str | Path | Recipe | None = None,
+    settings: Mapping[str, Any] | None = None,
+    out: str | Path = "runs",
+    fresh: bool = False,
+    progress: Listener | None = None,
+) -> Pretraining:
+    """Train an encoder on records without using their labels; say what that is worth.
+
+    Parameters
+    ----------
+    data, label, modality, id, group, time, labels : as for `fit`. Labels, where there are some,
+        only say what the features are worth, on records outside the holdout.
+    pretext : one that `pretexts` lists; `auto` (if not given) takes the modality's usual one.
+    encoder, budget, seed, recipe, out, fresh : as for `fit`.
+    against : frozen encoders, by name or folder, that the comparison of starts holds it against.
+    settings : changes of the pretext's objective and of the training by name.
+    progress : is called with each Progress.
+
+    Returns the Pretraining, whose folder is an `encoder` for `fit`. A training that collapses is
+    begun again with mended settings, which its story tells; RunError where that does not help.
+    """
+    from leaven.evaluate.pretraining import make_pretraining
+
+    reading = {
+        "label": label, "modality": modality, "id": id, "group": group, "time": time,
+        "labels": labels,
+    }  # fmt: skip
+    dataset = _dataset(data, **reading)
+    asked = {"pretext": pretext, "encoder": encoder, "budget": budget, "seed": seed}
+    whole = _changed(_recipe(recipe), asked, settings)
+    command = _command("pretrain", dataset, reading, whole, out)
+    command += "".join(f" --against {shlex.quote(name)}" for name in against)
+    listen = progress or (lambda _: None)
+    return make_pretraining(dataset, whole, Path(out), command, fresh, listen, tuple(against))
 
 
 def predict(
@@ -201,6 +268,23 @@ def methods() -> list[dict[str, Any]]:
     ]
 
 
+def pretexts() -> list[dict[str, Any]]:
+    """All self-supervised objectives: name, family, summary, paper, modalities and row."""
+    from leaven.learn.pretext import PRETEXTS
+
+    return [
+        {
+            "name": name,
+            "family": pretext.family,
+            "summary": pretext.summary,
+            "paper": pretext.paper,
+            "modalities": list(pretext.modalities),
+            "row": pretext.row,
+        }
+        for name, pretext in sorted(PRETEXTS.items(), key=lambda pair: (pair[1].family, pair[0]))
+    ]
+
+
 def choices() -> list[dict[str, str]]:
     """What rows are composed of: part, name, how it is written with its defaults, summary."""
     from leaven.learn.choices.choice import PARTS
@@ -219,18 +303,36 @@ def choices() -> list[dict[str, str]]:
 
 
 def encoders() -> list[dict[str, Any]]:
-    """All encoders of Leaven's own: name, modality, summary."""
+    """All encoders of Leaven's own: name, modality, size, weights, ready, summary.
+
+    `weights` are those that learn, for records as they often are (None where that is not known);
+    `ready` says whether the features need no training.
+    """
     from leaven.learn.encoder import ENCODERS, listed
+    from leaven.learn.sizes import weights
 
     return [
-        {"name": name, "modality": ENCODERS[name].modality, "summary": ENCODERS[name].summary}
+        {
+            "name": name,
+            "modality": ENCODERS[name].modality,
+            "size": ENCODERS[name].size,
+            "weights": weights(name),
+            "ready": ENCODERS[name].ready,
+            "summary": ENCODERS[name].summary,
+        }
         for name in listed()
     ]
 
 
 def report(run: Run | str | Path, *, out: str | Path | None = None) -> Path:
     """Write a run's report anew; returns where."""
-    return (run if isinstance(run, Run) else Run.load(run)).report(out)
+    if isinstance(run, Run):
+        return run.report(out)
+    if (Path(run) / "pretraining.json").is_file():
+        from leaven.evaluate.pretraining import Pretraining
+
+        return Pretraining.load(run).report(out)
+    return Run.load(run).report(out)
 
 
 def _dataset(data: Any, **how: Any) -> Dataset:
@@ -245,37 +347,37 @@ def _dataset(data: Any, **how: Any) -> Dataset:
     return Dataset.from_frame(data, **how)
 
 
+def _recipe(recipe: str | Path | Recipe | None) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    return Recipe.read(recipe) if recipe else Recipe()
+
+
+def _changed(base: Recipe, asked: dict[str, Any], settings: Mapping[str, Any] | None) -> Recipe:
+    """The recipe with what was asked for in its place."""
+    values = base.model_dump() | {k: v for k, v in asked.items() if v is not None}
+    for name, value in (settings or {}).items():
+        table = "training" if name.startswith("training.") else "objective"
+        values[table][name.removeprefix("training.")] = value
+    return Recipe.build(values)
+
+
 def _command(
-    dataset: Dataset,
-    label: str | None,
-    modality: str | None,
-    id: str | None,
-    group: str | None,
-    time: str | None,
-    audit: str | None,
-    labels: str | None,
-    recipe: Recipe,
-    out: str | Path,
+    verb: str, dataset: Dataset, reading: dict[str, Any], recipe: Recipe, out: str | Path
 ) -> str:
     """The command line that makes the same run."""
-    said = {
-        "label": label,
-        "modality": modality,
-        "id": id,
-        "group": group,
-        "time": time,
-        "audit": audit,
-        "labels": labels,
-        "method": recipe.method,
+    said = reading | {
+        "method": recipe.method if verb == "fit" else "",
+        "pretext": recipe.pretext,
         "encoder": recipe.encoder,
         "budget": recipe.budget,
         "seed": recipe.seed,
         "rewrite": recipe.rewrite,
         "out": out,
     }
-    parts = ["leaven", "fit", dataset.source or "DATA"]
+    parts = ["leaven", verb, dataset.source or "DATA"]
     for name, value in said.items():
-        if value not in (None, ""):
+        if value not in (None, "", False):
             parts += [f"--{name}", str(value)]
     training = recipe.training.model_dump(exclude_defaults=True)
     changed = recipe.objective | {f"training.{name}": value for name, value in training.items()}

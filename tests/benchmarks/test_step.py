@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from benchmarks import step
-from benchmarks.step_peer import Peer, PlainWideResNet, strong, weak
+from benchmarks.step_peer import (
+    Peer,
+    PlainResNet,
+    PlainWideResNet,
+    PretextPeer,
+    cut_out,
+    strong,
+    weak,
+)
 from leaven.data.arrays import Arrays
 from leaven.learn.models.wide_resnet import WideResNet
 
@@ -36,6 +44,14 @@ def test_parts_are_of_each_turn_and_add_up_to_the_step():
         assert all(min(turns) > 0 for part, turns in costs.items() if part != "system")
 
 
+def test_a_pretext_s_parts_are_counted_alike():
+    given = step.without_labels("small-convnet", batch=4, side=16, steps=50)
+    found = step.measure(given, "simclr", turns=1, warm=1)
+    assert set(found["ours"]) == {"step", "views", "data", "network", "optimiser", "system"}
+    assert set(found["peer"]) == {"step", "views", "network", "optimiser", "system"}
+    assert all(found[who]["views"][0] > 0 for who in found)
+
+
 def test_a_part_within_a_part_is_counted_once(monkeypatch: pytest.MonkeyPatch):
     ticks = iter(range(100))
     monkeypatch.setattr(step, "_now", lambda: float(next(ticks)))
@@ -56,6 +72,12 @@ def test_what_is_told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mo
     monkeypatch.setattr("sys.argv", [*words.split(), "--only", "ours"])
     step.main()
     assert "peer" not in capsys.readouterr().out
+    pretext = "step --encoder small-convnet --pretext simclr --batch 4 --turns 1 --warm 0"
+    monkeypatch.setattr("sys.argv", [*pretext.split(), "--threads", "1"])
+    step.main()
+    said = capsys.readouterr().out
+    assert "simclr, small-convnet" in said
+    assert "peer  views" in said
     monkeypatch.setattr("sys.argv", [*words.split(), "--profile"])
     step.main()
     assert "aten::" in capsys.readouterr().out
@@ -83,7 +105,7 @@ def test_the_peer_s_network_is_ours():
 def test_the_peer_s_views_keep_shape_and_range_and_differ():
     random = np.random.default_rng(0)
     picture = random.integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    for view in (weak, strong):
+    for view in (weak, strong, cut_out):
         drawn = [view(picture, random) for _ in range(60)]  # every operation among them
         assert {one.shape for one in drawn} == {(3, 32, 32)}
         assert {one.dtype for one in drawn} == {np.dtype(np.float32)}
@@ -102,3 +124,16 @@ def test_the_peer_learns():
     clock = step.Clock()
     losses = [peer.step(pixels, targets, pixels[:2], clock.timed) for _ in range(5)]
     assert losses[-1] < losses[0] / 2
+
+
+def test_the_pretext_s_peer_is_resnet_18_and_learns():
+    peer = PretextPeer(torch.device("cpu"))
+    plain = PlainResNet()
+    # He et al. 2016, table 1, with the stem of CIFAR and without the last layer.
+    assert sum(p.numel() for p in plain.parameters()) == 11_168_832
+    assert plain(torch.zeros(2, 3, 16, 16)).shape == (2, 512)
+    pixels = np.zeros((4, 16, 16, 3), np.uint8)
+    for number, picture in enumerate(pixels):
+        picture[:] = 80 * number
+    losses = [peer.step(pixels, step.Clock().timed) for _ in range(6)]
+    assert losses[-1] < losses[0]

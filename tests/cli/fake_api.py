@@ -57,6 +57,53 @@ STORY: dict[str, Any] = {
     "next": ["Label the 20 records in predictions.parquet with the lowest confidence."],
     "environment": {"python": "3.11"},
 }
+GAIN = {"value": 0.031, "low": 0.01, "high": 0.052, "n": 300}
+ALARM = {
+    "kind": "collapsed",
+    "step": 12,
+    "cause": "all records get the same \x1b[31mprojection",
+    "advice": "Begin again with a predictor.",
+    "mended": {"predictor": "Perceptron"},
+}
+PRETRAINING: dict[str, Any] = {
+    "sentence": "simclr learnt from 900 records in 40 steps. It helped: +3.1 points.",
+    "run": {"id": "p1", "folder": "runs/p1", "seconds": 61.0},
+    "training": {"restarts": [ALARM]},
+    "alarms": [],
+    "comparison": {
+        "n": 300,
+        "folds": 5,
+        "steps": 40,
+        "rows": [
+            {"start": "from scratch", "note": "mlp", "accuracy": ACCURACY},
+            {
+                "start": "self-supervised, tuned",
+                "note": "mlp",
+                "accuracy": ACCURACY,
+                "difference": GAIN,
+            },
+        ],
+    },
+    "map": [{"x": 0.1}],
+}
+PRETEXTS = [
+    {
+        "name": "simclr",
+        "family": "contrastive",
+        "summary": "each view finds its other",
+        "paper": "Chen et al. 2020",
+        "modalities": [],
+        "row": {"views": "Pair", "agreement": "NTXent(0.2)"},
+    },
+    {
+        "name": "rotation",
+        "family": "predictive",
+        "summary": "tells the turn",
+        "paper": "Gidaris et al. 2018",
+        "modalities": ["image"],
+        "row": None,
+    },
+]
 METHODS = [
     {
         "name": "fixmatch",
@@ -158,7 +205,20 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         calls.append(("report", {"run": run, "out": out}))
         return Path(out or f"{run}/report.html")
 
-    encoder = {"name": "ngram-bag", "modality": "text", "summary": "n-grams"}
+    def pretrain(data: str, **options: Any) -> SimpleNamespace:
+        calls.append(("pretrain", {"data": data, **options}))
+        if options["progress"] is not None:
+            options["progress"](Progress("pretraining by simclr", 3, 4, 130.0))
+        return SimpleNamespace(folder=Path(PRETRAINING["run"]["folder"]), story=PRETRAINING)
+
+    encoder = {
+        "name": "ngram-bag",
+        "modality": "text",
+        "size": "tiny",
+        "weights": 1000,
+        "ready": False,
+        "summary": "n-grams",
+    }
     members = {
         "calls": calls,
         "check": check,
@@ -168,6 +228,8 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         "methods": lambda: METHODS,
         "choices": lambda: CHOICES,
         "predict": predict,
+        "pretexts": lambda: PRETEXTS,
+        "pretrain": pretrain,
         "report": report,
     }
     for name, member in members.items():

@@ -15,7 +15,10 @@ import leaven
 from leaven.cli import app
 from leaven.core.wording import THIN
 
-COMMANDS = ["check", "fit", "predict", "compare", "methods", "encoders", "report"]
+COMMANDS = [
+    *("check", "fit", "predict", "compare", "pretrain"),
+    *("methods", "pretexts", "encoders", "report"),
+]
 
 
 def use(monkeypatch: pytest.MonkeyPatch, **options: Any) -> Any:
@@ -118,10 +121,12 @@ def test_fit_hands_on_its_options(api):
         *("--budget", "400steps", "--seed", "3", "--out", "o"),
         *("--recipe", "r.toml", "--audit", "truth", "--rewrite", "context", "--fresh", "--json"),
         *("--set", "accept=AtLeast(0.8)", "--set", "accept=Steady", "--set", "weight=2"),
+        *("--pretrain", "simclr"),
     )
     assert result.exit_code == 0
     assert api.calls[0][1] == {
         "data": "x.csv",
+        "pretext": "simclr",
         "label": "y",
         "modality": None,
         "id": None,
@@ -250,6 +255,45 @@ def test_choices_are_listed_by_part(api):
 def test_a_wide_table_of_methods_keeps_its_columns_in_a_file(api):
     said = run("methods", "--table").stdout
     assert all(len(line.split()) >= 2 for line in said.splitlines())
+
+
+def test_pretrain_hands_on_its_options_and_says_what_to_do_with_it(api):
+    result = run(
+        *("pretrain", "x.csv", "--label", "y", "--pretext", "byol", "--encoder", "mlp"),
+        *("--budget", "40steps", "--against", "a", "--against", "b", "--set", "predictor=none"),
+    )
+    assert result.exit_code == 0
+    told = api.calls[0][1]
+    assert (told["data"], told["label"], told["pretext"]) == ("x.csv", "y", "byol")
+    assert told["against"] == ["a", "b"]
+    assert told["settings"] == {"predictor": "none"}
+    said = result.stdout.replace(THIN, " ")
+    assert said.startswith("simclr learnt from 900 records")
+    assert "+3.1 (1.0 to 5.2)" in said
+    assert "step 12: all records get the same" in said
+    assert "\x1b[31m" not in said
+    assert "leaven fit DATA --encoder runs/p1" in said
+    as_json = json.loads(run("pretrain", "x.csv", "--json").stdout)
+    assert as_json["sentence"].startswith("simclr")
+    assert "map" not in as_json
+
+
+def test_compare_takes_a_data_set_instead_of_runs(api, tmp_path):
+    table = tmp_path / "x.csv"
+    table.write_text("a,label\n1,x\n")
+    said = run("compare", str(table), "--against", "enc").stdout
+    assert "self-supervised, tuned" in said
+    assert api.calls[0][0] == "pretrain"
+    told = json.loads(run("compare", str(table), "--json").stdout)
+    assert set(told) == {"run", "comparison"}
+
+
+def test_pretexts_are_listed(api):
+    assert "Gidaris et al. 2018" in run("pretexts").stdout
+    table = run("pretexts", "--table").stdout
+    assert "NTXent(0.2)" in table
+    assert "rotation" not in table
+    assert json.loads(run("pretexts", "--json").stdout)["pretexts"][0]["name"] == "simclr"
 
 
 def test_methods_and_encoders(api):

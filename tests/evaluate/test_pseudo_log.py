@@ -162,9 +162,8 @@ def test_put_down_and_taken_up_at_any_step_it_ends_the_same(known: bool):
 def fitted(home: Path, made: Any, stop: int = -1) -> dict[str, Any]:
     """The record of a stage of a known problem, cut off after `stop` points and resumed."""
     problem = made.problem
-    stage = Stage(
-        "fit", "fit", "fixmatch", problem.train, problem.unlabelled, problem.train, final=True
-    )
+    seen = (problem.train, problem.unlabelled, problem.train)
+    stage = Stage("fit", "fit", "fixmatch", "fixmatch", *seen, final=True)
     with RunFolder(home) as folder:
         if stop >= 0:
             cut_off = fit_stage(stage, problem, folder, Pace(40, {}), truth=made.truth)

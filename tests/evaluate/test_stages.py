@@ -20,7 +20,7 @@ NONE = np.zeros(0, np.int64)
 
 
 def stage(name: str, method: str, final: bool) -> Stage:
-    return Stage(name, name, method, NONE, NONE, NONE, final)
+    return Stage(name, name, method, method, NONE, NONE, NONE, final)
 
 
 FOLDS = [stage(f"{m}-{i}", m, False) for i in range(4) for m in ("supervised", "fixmatch")]

@@ -71,12 +71,28 @@ def _nodes() -> Dataset:
     return Dataset.from_arrays(rng.normal(size=(24, 16)).astype(np.float32), edges=edges)
 
 
+def _sounds() -> Dataset:
+    rng = np.random.default_rng(0)
+    sounds = [0.1 * rng.normal(size=int(size)) for size in rng.integers(1_500, 5_000, 24)]
+    return Dataset.from_arrays(sounds, modality="audio")
+
+
+def _series() -> Dataset:
+    rng = np.random.default_rng(0)
+    found = [rng.normal(size=(2, int(steps))) for steps in rng.integers(24, 40, 24)]
+    found[3][0, 5:9] = np.nan
+    found[4][1] = np.nan
+    return Dataset.from_arrays(found, modality="series")
+
+
 #: Records to check a modality and its encoders on; a new modality adds its own.
 SAMPLES: dict[str, Callable[[], Dataset]] = {
     "image": _pictures,
+    "audio": _sounds,
     "text": _texts,
     "tabular": _table,
     "embedding": _vectors,
+    "series": _series,
     "graph": _nodes,
 }
 

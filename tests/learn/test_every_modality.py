@@ -21,6 +21,9 @@ def records(modality: str) -> Dataset:
     rng = np.random.default_rng(0)
     if modality == "image":
         return Dataset.from_arrays(rng.integers(0, 256, (30, 16, 16, 3), dtype=np.uint8))
+    if modality == "audio":
+        sounds = [rng.normal(size=int(size)) for size in rng.integers(1_500, 4_000, 30)]
+        return Dataset.from_arrays(sounds, modality="audio")
     if modality == "text":
         texts = [" ".join(rng.choice(WORDS, int(rng.integers(1, 12)))) for _ in range(30)]
         return Dataset.from_arrays(texts, modality="text")

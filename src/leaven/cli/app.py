@@ -17,28 +17,46 @@ from leaven.cli.options import (
     RESULT,
     TRAINING,
     Audit,
+    Budget,
+    Changed,
     Data,
+    Encoder,
+    Fresh,
     Group,
     Id,
     Json,
     Label,
     Labels,
     Modality,
+    Out,
+    RecipeFile,
     RunFolder,
+    Seed,
     Time,
     settings_of,
 )
 from leaven.core.errors import LeavenError
 
-__all__ = ["EXIT_BAD_INPUT", "EXIT_INTERRUPTED", "EXIT_NOT_MET", "app", "main"]
+__all__ = ["EXIT_BAD_INPUT", "EXIT_INTERRUPTED", "EXIT_NOT_MET", "app", "main", "print_json"]
 
 EXIT_NOT_MET = 1
 EXIT_BAD_INPUT = 2
 EXIT_INTERRUPTED = 130
 
 
+#: The commands in the order in which one comes to need them.
+_COMMANDS = (
+    *("check", "fit", "predict", "compare", "pretrain"),
+    *("methods", "pretexts", "encoders", "report"),
+)
+
+
 class Face(TyperGroup):
     """The command line as a whole: every failure ends here, as one block and an exit code."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """As they are needed, whichever file they come from."""
+        return sorted(super().list_commands(ctx), key=_COMMANDS.index)
 
     def main(self, args: Sequence[str] | None = None, *rest: Any, **kwargs: Any) -> NoReturn:
         """Run a command and exit: 0 done, 1 not as asked, 2 wrong use or input, 130 Ctrl-C."""
@@ -61,7 +79,11 @@ class Face(TyperGroup):
             message = f"{error.format_message()}\nTry '{command} --help'."
             code = _fail("UsageError", message, as_json)
         if code == EXIT_INTERRUPTED:
-            again = " The same command continues where it stopped." if "fit" in words[:1] else ""
+            again = (
+                " The same command continues where it stopped."
+                if words[:1] in (["fit"], ["pretrain"], ["compare"])
+                else ""
+            )
             _fail("Interrupted", f"Interrupted.{again}", as_json, head="")
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -147,7 +169,7 @@ def check(
             labels=labels,
             progress=listener,
         )
-    _print_json(report) if as_json else show_check(report)
+    print_json(report) if as_json else show_check(report)
     if strict and any(f["severity"] in ("warning", "error") for f in report["findings"]):
         raise typer.Exit(EXIT_NOT_MET)
 
@@ -165,47 +187,26 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    encoder: Annotated[
+    encoder: Encoder = None,
+    pretext: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME",
-            help="One that `leaven encoders` lists, or a Hugging Face model by name or folder.",
+            "--pretrain",
+            metavar="PRETEXT",
+            help="Pretrain the encoder on this data first: one that `leaven pretexts` lists, or "
+            "auto. The supervised model it is compared with begins from nothing.",
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    budget: Annotated[
-        str | None,
-        typer.Option(
-            metavar="BUDGET",
-            help="For all of it: 5m (if not given), 300s, 1h. Or 400steps for each final fit.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            metavar="NUMBER",
-            help="Of all random choices; 0 if not given.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
-    out: Annotated[
-        str,
-        typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=RESULT),
-    ] = "runs",
+    budget: Budget = None,
+    seed: Seed = None,
+    out: Out = "runs",
     id: Id = None,
     group: Group = None,
     time: Time = None,
     audit: Audit = None,
     labels: Labels = None,
-    recipe: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE.toml",
-            help="Settings to follow, such as the recipe.toml of another run.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
+    recipe: RecipeFile = None,
     rewrite: Annotated[
         str | None,
         typer.Option(
@@ -215,30 +216,12 @@ def fit(
             rich_help_panel=TRAINING,
         ),
     ] = None,
-    changed: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Change a setting of the method, as accept=AtLeast(0.8), or of the training, as "
-            "training.labelled_draw=balanced. `leaven methods --choices` lists the choices. "
-            "May be given several times.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = None,
+    changed: Changed = None,
     require: Annotated[
         Requirement | None,
         typer.Option(help="Exit with 1 unless the verdict is this.", rich_help_panel=RESULT),
     ] = None,
-    fresh: Annotated[
-        bool,
-        typer.Option(
-            "--fresh",
-            metavar="",
-            help="Begin anew where the same command would continue or reopen a run.",
-            rich_help_panel=TRAINING,
-        ),
-    ] = False,
+    fresh: Fresh = False,
     as_json: Json = False,
 ) -> None:
     """Train with and without the unlabelled records, judge both, and keep the better model."""
@@ -259,6 +242,7 @@ def fit(
             labels=labels,
             method=method,
             encoder=encoder,
+            pretext=pretext,
             budget=budget,
             seed=seed,
             out=out,
@@ -271,7 +255,7 @@ def fit(
     story = run.story
     if as_json:
         told = ("run", "dataset", "metrics", "baseline", "verdict", "audit")
-        _print_json({key: story[key] for key in told if key in story})
+        print_json({key: story[key] for key in told if key in story})
     else:
         show_fit(story, run.folder / "report.html")
     outcome = story["verdict"]["outcome"]
@@ -318,25 +302,7 @@ def predict(
         "findings": [asdict(finding) for finding in scored.findings],
         "metrics": {name: asdict(figure) for name, figure in scored.metrics.items()},
     }
-    _print_json(summary) if as_json else show_predictions(summary)
-
-
-@app.command()
-def compare(
-    runs: Annotated[list[str], typer.Argument(metavar="RUN RUN…", help="Two folders or more.")],
-    as_json: Json = False,
-) -> None:
-    """Set runs side by side and test their differences."""
-    if len(runs) < 2:
-        raise typer.BadParameter("give at least two runs to compare.", param_hint="RUN RUN…")
-    from leaven.cli.progress import progress_line
-    from leaven.cli.show import show_comparison
-
-    with progress_line(quiet=True):
-        from leaven import api
-
-        comparison = api.compare(runs)
-    _print_json(comparison) if as_json else show_comparison(comparison)
+    print_json(summary) if as_json else show_predictions(summary)
 
 
 @app.command()
@@ -364,7 +330,7 @@ def methods(
 
         known = api.choices() if choices else api.methods()
     if as_json:
-        _print_json({"choices" if choices else "methods": known})
+        print_json({"choices" if choices else "methods": known})
     elif choices:
         show_choices(known)
     elif table:
@@ -383,7 +349,7 @@ def encoders(as_json: Json = False) -> None:
         from leaven import api
 
         known = api.encoders()
-    _print_json({"encoders": known}) if as_json else show_encoders(known)
+    print_json({"encoders": known}) if as_json else show_encoders(known)
 
 
 @app.command()
@@ -401,7 +367,7 @@ def report(
         from leaven import api
 
         page = api.report(run, out=out)
-    _print_json({"run": run, "report": str(page)}) if as_json else typer.echo(str(page))
+    print_json({"run": run, "report": str(page)}) if as_json else typer.echo(str(page))
 
 
 def main() -> None:
@@ -413,7 +379,8 @@ def main() -> None:
     app()
 
 
-def _print_json(result: object) -> None:
+def print_json(result: object) -> None:
+    """One JSON object on stdout."""
     from leaven.cli.show import as_json
 
     typer.echo(as_json(result))
@@ -422,7 +389,7 @@ def _print_json(result: object) -> None:
 def _fail(kind: str, message: str, as_json: bool, head: str = "Error: ") -> int:
     """Say on stderr what went wrong, and on stdout too where JSON was asked for."""
     if as_json:
-        _print_json({"error": {"type": kind, "message": message}})
+        print_json({"error": {"type": kind, "message": message}})
     from leaven.cli.show import show_failure
 
     show_failure(head, message)

@@ -14,15 +14,24 @@ __all__ = [
     "READING",
     "RESULT",
     "TRAINING",
+    "Against",
     "Audit",
+    "Budget",
+    "Changed",
     "Data",
+    "Encoder",
+    "Fresh",
     "Group",
     "Id",
     "Json",
     "Label",
     "Labels",
     "Modality",
+    "Out",
+    "Pretext",
+    "RecipeFile",
     "RunFolder",
+    "Seed",
     "Time",
     "settings_of",
 ]
@@ -45,7 +54,8 @@ Modality = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="What a record is: image, text, tabular, embedding or graph. Found if not given.",
+        help="What a record is: image, text, tabular, series, audio, embedding or graph. Found if "
+        "not given.",
         rich_help_panel=READING,
     ),
 ]
@@ -84,6 +94,78 @@ Labels = Annotated[
         metavar="FILE",
         help="A table of labels for a flat folder of files.",
         rich_help_panel=READING,
+    ),
+]
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="One that `leaven encoders` lists, tiny, base, large or auto, a pretraining's folder, "
+        "or a model of the Hugging Face hub by name or folder.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Budget = Annotated[
+    str | None,
+    typer.Option(
+        metavar="BUDGET",
+        help="For all of it: 5m (if not given), 300s, 1h. Or 400steps for each final fit.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        help="Of all random choices; 0 if not given.",
+        rich_help_panel=TRAINING,
+    ),
+]
+RecipeFile = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE.toml",
+        help="Settings to follow, such as the recipe.toml of another run.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Changed = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change a setting of the method or pretext, as accept=AtLeast(0.8), or of the "
+        "training, as training.labelled_draw=balanced. `leaven methods --choices` lists the "
+        "choices. May be given several times.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Fresh = Annotated[
+    bool,
+    typer.Option(
+        "--fresh",
+        metavar="",
+        help="Begin anew where the same command would continue or reopen a run.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Out = Annotated[
+    str, typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=RESULT)
+]
+Pretext = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="One that `leaven pretexts` lists; the modality's usual one if not given.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Against = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="ENCODER",
+        help="A frozen encoder, by name or folder, to compare with. May be given several times.",
+        rich_help_panel=TRAINING,
     ),
 ]
 Json = Annotated[

@@ -213,6 +213,58 @@ def show_comparison(comparison: Item) -> None:
         _say(console, f"! {plain(warning)}", "yellow")
 
 
+def show_pretraining(story: Item, report: Path) -> None:
+    """What a pretraining is worth, what was wrong with it, and how to use it."""
+    run, console = story["run"], _console()
+    _say(console, plain(story["sentence"]), f"bold {ACCENT}")
+    comparison = story.get("comparison") or {}
+    table = _table("start", "accuracy", "points over from scratch")
+    table.columns[1].style = ACCENT
+    for row in comparison.get("rows") or ():
+        gap = row.get("difference") or {}
+        low, high = (points(gap.get(end), sign=False) for end in ("low", "high"))
+        said = f"{points(gap['value'])} ({low} to {high})" if gap else ""
+        table.add_row(
+            f"{plain(row['start'])} · {plain(row['note'])}", interval(row["accuracy"]), said
+        )
+    if table.row_count:
+        console.print()
+        console.print(table)
+        _say(
+            console,
+            f"{count(comparison.get('n'))} labelled records, {count(comparison.get('folds'))} "
+            f"folds, the same linear head; 95{THIN}% intervals in brackets.",
+            "dim",
+        )
+        console.print()
+    ended = (story.get("training") or {}).get("restarts") or ()
+    for alarm in [*ended, *(story.get("alarms") or ())]:
+        _say(
+            console,
+            f"! step {count(alarm['step'])}: {plain(alarm['cause'])}. {plain(alarm['advice'])}",
+            "yellow",
+        )
+    _say(console, f"Took    {duration(run.get('seconds'))}")
+    _say(console, f"Report  {plain(report)}", whole=True)
+    _say(console, f"Use it  leaven fit DATA --encoder {plain(run['folder'])}", whole=True)
+
+
+def show_pretexts(pretexts: Sequence[Item]) -> None:
+    """Every registered pretext, family by family."""
+    table = _table("pretext", "family", "records", "what it learns by", "paper")
+    table.columns[0].no_wrap = True
+    for pretext in pretexts:
+        serves = ", ".join(pretext["modalities"]) or "all"
+        table.add_row(
+            plain(pretext["name"]),
+            plain(pretext["family"]),
+            serves,
+            plain(pretext["summary"]),
+            plain(pretext["paper"]),
+        )
+    _console().print(table)
+
+
 def show_methods(methods: Sequence[Item]) -> None:
     """Every registered method with its paper."""
     table = _table("method", "family", "reads unlabelled", "what it does", "paper")
@@ -262,11 +314,20 @@ def show_choices(choices: Sequence[Item]) -> None:
 
 
 def show_encoders(encoders: Sequence[Item]) -> None:
-    """Every registered encoder."""
-    table = _table("encoder", "modality", "what it is")
-    table.columns[0].no_wrap = True
+    """Every registered encoder, with how many weights learn where it is not ready-made."""
+    table = _table("encoder", "modality", "size", "weights", "what it is")
+    for column in table.columns[:4]:
+        column.no_wrap = True
+    table.columns[3].justify = "right"
     for encoder in encoders:
-        table.add_row(*(plain(encoder[key]) for key in ("name", "modality", "summary")))
+        learning = "" if encoder["weights"] is None else count(encoder["weights"])
+        table.add_row(
+            plain(encoder["name"]),
+            plain(encoder["modality"]),
+            plain(encoder["size"]),
+            "ready" if encoder["ready"] else learning,
+            plain(encoder["summary"]),
+        )
     _console().print(table)
 
 

@@ -49,5 +49,13 @@ class Budget:
             raise SettingError("budget", "at least one second", text)
         return cls(seconds=seconds)
 
+    def part(self, share: float) -> Budget:
+        """This share of a time; steps stay as they are, for each fit takes so many.
+
+        >>> str(Budget.parse("5m").part(0.5)), str(Budget.parse("40steps").part(0.5))
+        ('150s', '40steps')
+        """
+        return self if self.seconds is None else Budget(seconds=max(self.seconds * share, 1.0))
+
     def __str__(self) -> str:
         return f"{self.steps}steps" if self.steps is not None else f"{self.seconds:g}s"

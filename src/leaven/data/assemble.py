@@ -23,24 +23,14 @@ from leaven.data.labels import (
     words_for_none,
 )
 from leaven.data.raw import ROW, SOURCE, Raw, Refused, Spool, quarantine
+from leaven.data.roles import Roles
+from leaven.data.series_rows import as_series
 
 __all__ = ["Roles", "assemble"]
 
 _BATCH = 20_000
 _ID_ENDINGS = ("id", "uuid", "guid", "key")
-
-
-@dataclass(frozen=True)
-class Roles:
-    """What the caller says about the columns; see `Dataset.read`."""
-
-    label: str | bool | None = None
-    modality: str | None = None
-    id: str | None = None
-    group: str | None = None
-    time: str | None = None
-    columns: Sequence[Column] | None = None
-    audit: str | None = None
+_NOTHING = ("empty record", "no feature has a value")
 
 
 @dataclass
@@ -61,6 +51,8 @@ def assemble(
     Raises DataError if no record is left, UnknownNameError for columns that are not there, and
     SettingError for a modality or time column that does not fit.
     """
+    if roles.modality == "series" and raw.table.num_rows:
+        raw, roles = as_series(raw, roles)
     table = raw.table
     if not table.num_rows:
         raise DataError(f"{source} holds no usable records.{_first(raw.refused)}")
@@ -81,15 +73,19 @@ def assemble(
             f"{source} holds no feature columns beside labels and ids. "
             f"Its columns are: {', '.join(_names(table))}."
         )
-    records, kept, slips = _converted(table, columns, cache)
+    records, kept, slips, why = _converted(table, columns, cache)
     refused = list(raw.refused)
     if len(kept) < table.num_rows:
         empty = np.setdiff1d(np.arange(table.num_rows), kept)
         origin = table.select([SOURCE, ROW]).take(pa.array(empty)).to_pylist()
-        refused += [(o[SOURCE], o[ROW], "empty record", "no feature has a value") for o in origin]
+        told = [why.get(int(place), _NOTHING) for place in empty]
+        refused += [(o[SOURCE], o[ROW], *said) for o, said in zip(origin, told, strict=True)]
         labels = labels.take(pa.array(kept))
     if not len(kept):
-        raise DataError(f"{source} holds no usable records: all {table.num_rows} are empty.")
+        raise DataError(
+            f"{source} holds no usable records: all {table.num_rows} are empty."
+            + (_first(refused) if why else "")
+        )
     meta = _meta(table, roles, kept)
     if roles.audit is not None:
         plan.findings += audit_findings(meta["audit"], labels)
@@ -108,7 +104,7 @@ def assemble(
         name=name,
         source=source,
         meta=meta,
-        root=raw.root if modality == "image" else None,
+        root=raw.root if modality in ("image", "audio") else None,
         quarantine=quarantine(refused),
         findings=(*raw.findings, *plan.findings, *slips),
     )
@@ -146,7 +142,7 @@ def _names(table: pa.Table) -> list[str]:
 def _modality_of(columns: Sequence[Column]) -> str:
     """The modality of records whose columns are known already."""
     found = [column.kind for column in columns]
-    single = {"image": "image", "text": "text", "vector": "embedding"}
+    single = {"vector": "embedding"} | {kind: kind for kind in ("image", "audio", "text", "series")}
     return single.get(found[0], "tabular") if len(found) == 1 else "tabular"
 
 
@@ -271,10 +267,10 @@ def _stringy(found: pa.DataType) -> bool:
 
 def _converted(
     table: pa.Table, columns: list[Column], cache: Path | None
-) -> tuple[pa.Table, npt.NDArray[np.int64], list[Finding]]:
+) -> tuple[pa.Table, npt.NDArray[np.int64], list[Finding], dict[int, tuple[str, str]]]:
     """The feature columns in their own types, positions of the records kept, cells given up.
 
-    Records without any value are left out.
+    Records without any value are left out; last, of some of these, why.
     """
     n = table.num_rows
     present = set(table.column_names)  # a look through the list for each of 3000 takes seconds
@@ -285,6 +281,7 @@ def _converted(
     }
     slips: dict[str, tuple[int, tuple[str, ...]]] = {}
     kept: list[npt.NDArray[np.int64]] = []
+    why: dict[int, tuple[str, str]] = {}
     with Spool(cache) as spool:
         for start in range(0, n, _BATCH):
             size = min(_BATCH, n - start)
@@ -300,6 +297,7 @@ def _converted(
                 if done.slips:
                     count, shown = slips.get(column.name, (0, ()))
                     slips[column.name] = (count + done.slips, (shown + done.examples)[:5])
+                why |= {start + place: said for place, said in done.why.items()}
                 cells.append(done.values)
                 some |= done.values.is_valid().to_numpy(zero_copy_only=False)
             batch = pa.record_batch(cells, [c.name for c in columns])
@@ -307,7 +305,7 @@ def _converted(
             kept.append(start + np.flatnonzero(some))
         records = spool.finish()
     findings = [_slipped(name, count, shown) for name, (count, shown) in slips.items()]
-    return records, np.concatenate(kept), findings
+    return records, np.concatenate(kept), findings, why
 
 
 def _slipped(name: str, count: int, shown: tuple[str, ...]) -> Finding:

@@ -113,7 +113,7 @@ def _columns(dataset: Dataset, arrays: Arrays | None, split: Split | None) -> It
                 (column.name,),
                 "Find out why it is missing, or leave it out." if share > 0.5 else "",
             )
-        if column.kind in ("vector", "image") or values.null_count == n or n < 2:
+        if column.kind in ("vector", "image", "audio", "series") or values.null_count == n or n < 2:
             continue
         counts = pc.value_counts(values.combine_chunks().drop_null()).field("counts")
         most = pc.max(counts).as_py()

@@ -12,10 +12,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from leaven.data.dataset import Column
+from leaven.data.series import as_bytes
 
 __all__ = ["LARGEST_FILE", "contents", "make_ids"]
 
-#: A single image file larger than this is refused unread.
+#: A single image or sound file larger than this is refused unread.
 LARGEST_FILE = 64 << 20
 _BATCH = 16_384
 _MARK = pa.scalar(b"\x1f", pa.large_binary())
@@ -28,11 +29,11 @@ def contents(
     """(n,) 32 hexadecimal digits a record, and the (position, reason, detail) of unreadable files.
 
     Numbers count by their value, missing values not at all, line ends as one sign. An image
-    counts by the bytes of its file, wherever they lie; its name does not count. `confined`
-    refuses files whose path leads out of `root`.
+    or a sound counts by the bytes of its file, wherever they lie; its name does not count.
+    `confined` refuses files whose path leads out of `root`.
     """
     refused: list[tuple[int, str, str]] = []
-    if len(columns) == 1 and columns[0].kind == "image":
+    if len(columns) == 1 and columns[0].kind in ("image", "audio"):
         column = records[columns[0].name]
         if pa.types.is_string(column.type):
             digests = _file_digests(column, root or Path(), confined, refused)
@@ -57,13 +58,16 @@ def _lines(records: pa.Table, columns: Sequence[Column]) -> pa.Array:
     for column in columns:
         text = _canonical(records[column.name].combine_chunks(), column.kind)
         length = pc.binary_length(text).cast(pa.string()).cast(pa.large_binary())
-        name = pa.scalar(column.name.encode(), pa.large_binary())
+        named = "" if column.kind == "series" else column.name  # what a file calls it counts not
+        name = pa.scalar(named.encode(), pa.large_binary())
         cells.append(pc.binary_join_element_wise(name, length, text, _MARK))
     return pc.binary_join_element_wise(*cells, _END, null_handling="skip")
 
 
 def _canonical(values: pa.Array, kind: str) -> pa.Array:
     """The values as bytes, alike for alike values."""
+    if kind == "series":
+        return as_bytes(values)
     if kind == "numeric":
         values = pc.add(values, 0.0).cast(pa.string())  # minus zero is zero
     elif kind == "vector":
@@ -75,7 +79,7 @@ def _canonical(values: pa.Array, kind: str) -> pa.Array:
     elif kind == "text":
         values = pc.replace_substring_regex(values, "\r\n?", "\n")
         values = pc.utf8_rtrim(values, "\n")
-    elif kind != "image":
+    elif kind not in ("image", "audio"):
         values = values.cast(pa.string())
     return values.cast(pa.large_binary())
 

@@ -7,11 +7,13 @@ themselves are found in `kinds`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+
+from leaven.data.series import SERIES, read_series
 
 __all__ = [
     "ARROW_TYPES",
@@ -37,6 +39,7 @@ ARROW_TYPES = {
     "text": pa.string(),
     "boolean": pa.bool_(),
     "datetime": pa.timestamp("us"),
+    "series": SERIES,
 }
 
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$"
@@ -78,11 +81,15 @@ def is_binary(found: pa.DataType) -> bool:
 
 @dataclass
 class Converted:
-    """A column in its kind's Arrow type, and the cells that had to be given up."""
+    """A column in its kind's Arrow type, and the cells that had to be given up.
+
+    `why` says of positions that are no record for this cell's sake: reason and detail.
+    """
 
     values: pa.Array
     slips: int = 0
     examples: tuple[str, ...] = ()
+    why: dict[int, tuple[str, str]] = field(default_factory=dict)
 
 
 def target_type(column: pa.ChunkedArray, kind: str) -> pa.DataType:
@@ -90,7 +97,7 @@ def target_type(column: pa.ChunkedArray, kind: str) -> pa.DataType:
     large = column.nbytes > 1 << 30
     if kind == "vector":
         return pa.list_(pa.float32(), _width(column) or 1)
-    if kind == "image" and (is_binary(column.type) or pa.types.is_struct(column.type)):
+    if kind in ("image", "audio") and (is_binary(column.type) or pa.types.is_struct(column.type)):
         return pa.large_binary() if large else pa.binary()
     return pa.large_string() if large and kind == "text" else ARROW_TYPES.get(kind, pa.string())
 
@@ -135,10 +142,13 @@ def _may_fit(found: pa.DataType, kind: str) -> bool:
 
 
 def _convert(column: pa.Array, kind: str) -> Converted:
-    if kind == "image":
-        return Converted(_images(column))
+    if kind in ("image", "audio"):
+        return Converted(_files(column))
     if kind == "vector":
         return Converted(_vectors(column))
+    if kind == "series":
+        found, why = read_series(column)
+        return Converted(found, why=why)
     if kind == "datetime":
         return _datetimes(column)
     if kind == "numeric":
@@ -201,7 +211,8 @@ def _moments(values: pa.Array) -> pa.Array:
     return values.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
 
 
-def _images(column: pa.Array) -> pa.Array:
+def _files(column: pa.Array) -> pa.Array:
+    """Encoded pictures or sounds, or the names of their files."""
     if pa.types.is_struct(column.type):
         column = pc.struct_field(column, "bytes")
     if is_binary(column.type):

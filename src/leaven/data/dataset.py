@@ -48,7 +48,8 @@ EDGES_SCHEMA = pa.schema([("source", pa.int64()), ("target", pa.int64()), ("weig
 class Column:
     """A feature column and what its values are.
 
-    `kind` is one of numeric, categorical, boolean, datetime, text, image, vector.
+    `kind` is one of numeric, categorical, boolean, datetime, text, image, vector,
+    series.
     """
 
     name: str
@@ -181,7 +182,8 @@ class Dataset:
         """Records in memory: numbers (n, d), uint8 images, or n strings.
 
         Images are (n, h, w), (n, h, w, c) or (n, c, h, w) with 1, 3 or 4 channels. Numbers are
-        tabular, or embeddings with `modality="embedding"`. In `y`, -1, None, "" and
+        tabular, or embeddings with `modality="embedding"`. With `modality="audio"` X is a list of
+        sounds, (samples,) floats in [-1, 1] at 16,000 a second. In `y`, -1, None, "" and
         not-a-number mean unlabelled; `audit` has the true labels of such records, as for `read`.
         Numbers with `edges`, (2, m) positions of records, are the nodes of a graph.
         Raises SettingError for anything else.

@@ -25,12 +25,15 @@ from leaven.data.conversion import (
     without_missing,
 )
 from leaven.data.dataset import Column, Finding
+from leaven.data.series import NESTED, is_list, is_series
 
-__all__ = ["IMAGE_SUFFIXES", "detect", "infer"]
+__all__ = ["AUDIO_SUFFIXES", "IMAGE_SUFFIXES", "detect", "infer"]
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga")
 
 _IMAGE = r"(?i)^[^\n]+\.(png|jpg|jpeg|bmp|gif|webp|tif|tiff)$"
+_AUDIO = r"(?i)^[^\n]+\.(wav|flac|ogg|oga)$"
 # A word, or half a word for each sign of a script that does not part words.
 _WORD = (
     r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]{1,2}|[^\s\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]+"
@@ -39,8 +42,13 @@ _TEXT_NAMES = {
     "text", "sentence", "message", "utterance", "query", "question", "title", "body", "content",
     "description", "comment", "review", "tweet", "document", "subject", "log", "prompt",
 }  # fmt: skip
-_IMAGE_SIGNS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF", b"II*\0", b"MM\0*")
+_IMAGE_SIGNS = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8", b"II*\0", b"MM\0*")
+_AUDIO_SIGNS = (b"fLaC", b"OggS")
+#: What RIFF files hold is said by their bytes 8 to 11.
+_RIFF = {b"WEBP": "image", b"WAVE": "audio"}
 _WHOLE = ("boolean", "vector")
+#: Kinds of values that are no cells of a table's row.
+_NO_CELLS = {"image", "audio", "vector", "series"}
 #: More distinct values than this are not counted on: they are many.
 _MANY = 50_000
 #: The share of cells that must be numbers, or dates, so that the others count as slips.
@@ -64,7 +72,9 @@ class _Survey:
             ("boolean", BOOLEAN),
             ("datetime", DATETIME),
             ("vector", VECTOR),
+            ("series", NESTED),
             ("image", _IMAGE),
+            ("audio", _AUDIO),
         ):
             # Kinds that all values must have need not be tried again once one has failed.
             before = self.matching.get(kind, 0)
@@ -86,10 +96,13 @@ class _Survey:
         for kind in _WHOLE:
             if share[kind] == 1:
                 return kind
+        if share["series"] > _MOSTLY:
+            return "series"
         if share["datetime"] > _MOSTLY:
             return "datetime"
-        if paths and share["image"] > _MOSTLY:
-            return "image"
+        for kind in ("image", "audio"):
+            if paths and share[kind] > _MOSTLY:
+                return kind
         words = self.words / self.valid
         varied = len(self.seen) >= _MANY or len(self.seen) >= 0.5 * self.valid
         named = name.lower() in _TEXT_NAMES and words >= 1.2
@@ -100,7 +113,7 @@ class _Survey:
 def infer(table: pa.Table, names: Iterable[str], *, paths: bool) -> tuple[list[Column], list[str]]:
     """The kinds of the columns `names`, and those that no kind fits (nested, or unknown bytes).
 
-    `paths` says whether names of image files can be followed, that is, whether a folder is known.
+    `paths` says whether names of image or sound files can be followed: whether a folder is known.
     """
     columns: list[Column] = []
     unfit: list[str] = []
@@ -122,15 +135,14 @@ def _kind(column: pa.ChunkedArray, name: str, paths: bool) -> str | None:
     if pa.types.is_timestamp(found) or pa.types.is_date(found):
         return "datetime"
     if is_binary(found):
-        return "image" if _holds_images(column) else None
+        return _media(column)
     if pa.types.is_struct(found):
         fields = {found.field(i).name: found.field(i).type for i in range(found.num_fields)}
-        return "image" if is_binary(fields.get("bytes", pa.null())) else None
-    if (
-        pa.types.is_list(found)
-        or pa.types.is_large_list(found)
-        or pa.types.is_fixed_size_list(found)
-    ):
+        held = is_binary(fields.get("bytes", pa.null()))
+        return _media(column, "bytes") or "image" if held else None
+    if is_list(found):
+        if is_series(column):
+            return "series"
         inner = found.value_type
         numbers = pa.types.is_integer(inner) or pa.types.is_floating(inner)
         lengths = pc.unique(pc.list_value_length(column.drop_null()))
@@ -147,17 +159,29 @@ def _kind(column: pa.ChunkedArray, name: str, paths: bool) -> str | None:
         target = target_type(column, kind)
         slips = sum(convert(chunk, kind, target).slips for chunk in column.chunks)
         if slips > (0 if kind == "vector" else (1 - _MOSTLY) * survey.valid):
-            return "categorical"
+            return "series" if kind == "vector" and is_series(column) else "categorical"
+    if kind == "series" and not is_series(column):
+        return "categorical"
     return kind
 
 
-def _holds_images(column: pa.ChunkedArray) -> bool:
-    """Whether most values begin as an image file does."""
-    heads = [
-        pc.binary_slice(chunk.cast(pa.large_binary()), 0, 4).to_pylist() for chunk in column.chunks
-    ]
-    values = [head for part in heads for head in part if head]
-    return bool(values) and sum(v.startswith(_IMAGE_SIGNS) for v in values) > 0.5 * len(values)
+def _media(column: pa.ChunkedArray, field: str = "") -> str | None:
+    """What most values are by their first bytes, `image` or `audio`; of structs their `field`."""
+    found = []
+    for chunk in column.chunks:
+        held = pc.struct_field(chunk, field) if field else chunk
+        heads = pc.binary_slice(held.cast(pa.large_binary()), 0, 12).to_pylist()
+        found += [_signed(head) for head in heads if head]
+    return next((kind for kind in ("image", "audio") if found.count(kind) > 0.5 * len(found)), None)
+
+
+def _signed(head: bytes) -> str | None:
+    """What a file is by its first bytes."""
+    if head.startswith(_AUDIO_SIGNS):
+        return "audio"
+    if head.startswith((b"RIFF", b"RF64")):
+        return _RIFF.get(head[8:12])
+    return "image" if head.startswith(_IMAGE_SIGNS) else None
 
 
 def detect(
@@ -165,8 +189,9 @@ def detect(
 ) -> tuple[str, list[Column], list[Finding]]:
     """The modality, the columns that it uses, and what was left aside.
 
-    An image column makes images; one text column alone makes text; one vector column alone makes
-    embeddings; anything else is tabular. Raises SettingError if `modality` does not fit.
+    An image column makes images, one of sounds audio; one text column alone makes text; one
+    vector column alone makes embeddings, one column of series alone makes series; anything else
+    is tabular. Raises SettingError if `modality` does not fit.
     """
     by_kind: dict[str, list[Column]] = {}
     for column in columns:
@@ -174,7 +199,13 @@ def detect(
     if modality is None:
         modality = _guess(columns, by_kind, table)
     found = ", ".join(f"{c.name} ({c.kind})" for c in columns[:20]) or "no feature columns"
-    wanted = {"image": ["image"], "embedding": ["vector"], "text": ["text", "categorical"]}
+    wanted = {
+        "image": ["image"],
+        "audio": ["audio"],
+        "embedding": ["vector"],
+        "series": ["series"],
+        "text": ["text", "categorical"],
+    }
     if modality in wanted:
         fitting = next((by_kind[kind] for kind in wanted[modality] if kind in by_kind), [])
         if not fitting:
@@ -193,8 +224,8 @@ def detect(
                 "Nodes have numbers, categories, or a column of vectors: embed texts first.",
             )  # fmt: skip
     else:
-        kept = [c for c in columns if c.kind not in ("image", "vector")] or columns
-        if modality == "tabular" and kept == columns and {"image", "vector"} & set(by_kind):
+        kept = [c for c in columns if c.kind not in _NO_CELLS] or columns
+        if modality == "tabular" and kept == columns and _NO_CELLS & set(by_kind):
             raise SettingError("modality", f"one that fits the columns: {found}", modality)
     used = {c.name for c in kept}
     ignored = [c.name for c in columns if c.name not in used]
@@ -213,13 +244,16 @@ def detect(
 
 
 def _guess(columns: list[Column], by_kind: dict[str, list[Column]], table: pa.Table) -> str:
-    if "image" in by_kind:
-        return "image"
+    for kind in ("image", "audio"):
+        if kind in by_kind:
+            return kind
     telling = [c for c in columns if len(columns) == 1 or not _constant(table[c.name])]
     if [c.kind for c in telling] == ["text"]:
         return "text"
     if [c.kind for c in telling] == ["vector"]:
         return "embedding"
+    if [c.kind for c in telling] == ["series"]:
+        return "series"
     return "tabular"
 
 
@@ -231,7 +265,7 @@ def _constant(column: pa.ChunkedArray) -> bool:
 
 
 def _weight(column: pa.ChunkedArray) -> float:
-    """Mean length of the values, to tell a body from a title; pictures outweigh paths to them."""
+    """Mean length of the values, to tell a body from a title; bytes outweigh paths to files."""
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return float(pc.mean(pc.utf8_length(column)).as_py() or 0.0)
     return float("inf")

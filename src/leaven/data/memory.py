@@ -17,10 +17,14 @@ from leaven.data.assemble import Roles, assemble
 from leaven.data.dataset import Dataset
 from leaven.data.edges import joined_at
 from leaven.data.raw import ROW, SOURCE, Raw
+from leaven.data.series import packed, tidied
+from leaven.data.sounds import wave_file
 
 __all__ = ["from_arrays", "from_frame"]
 
 _CHANNELS = (1, 3, 4)
+#: Samples a second of sounds that come as arrays.
+_RATE = 16_000
 
 
 def from_arrays(
@@ -104,6 +108,10 @@ def _plain(table: pa.Table) -> pa.Table:
 
 def _features(X: Any, modality: str | None) -> dict[str, Any]:
     """The feature columns that an array stands for."""
+    if modality == "series":
+        return {"series": packed(_series(X))}
+    if modality == "audio":
+        return {"audio": pa.array(_sounds(X), pa.large_binary())}
     values = np.asarray(X)
     if values.ndim == 0 or not len(values):
         raise SettingError("X", "an array with at least one record", values.shape)
@@ -126,6 +134,22 @@ def _features(X: Any, modality: str | None) -> dict[str, Any]:
     return {f"x{i}": pa.array(np.ascontiguousarray(values[:, i])) for i in range(values.shape[1])}
 
 
+def _series(X: Any) -> Iterator[npt.NDArray[np.float64] | None]:
+    """Records of (n, steps), (n, channels, steps), or a list of (channels, steps) or (steps,)."""
+    if not len(X):
+        raise SettingError("X", "at least one series", 0)
+    for values in X:
+        try:
+            found = None if values is None else np.asarray(values, dtype=np.float64)
+        except (ValueError, TypeError) as error:
+            raise SettingError("X", "series of numbers, NaN where missing", str(error)) from None
+        if found is not None and found.ndim not in (1, 2):
+            raise SettingError(
+                "X", "series (n, steps), (n, channels, steps) or a list of these", found.shape
+            )
+        yield None if found is None else tidied(found)
+
+
 def _encoded(pixels: npt.NDArray[np.uint8]) -> Iterator[bytes]:
     """Each image as a PNG, which keeps every pixel."""
     if pixels.ndim == 4 and pixels.shape[-1] not in _CHANNELS:
@@ -138,6 +162,18 @@ def _encoded(pixels: npt.NDArray[np.uint8]) -> Iterator[bytes]:
         stream = io.BytesIO()
         Image.fromarray(np.ascontiguousarray(picture)).save(stream, "PNG", compress_level=1)
         yield stream.getvalue()
+
+
+def _sounds(X: Any) -> Iterator[bytes]:
+    """Each sound as a WAV file that keeps every sample."""
+    if not len(X):
+        raise SettingError("X", "at least one sound", X)
+    for place, sound in enumerate(X):
+        samples = np.asarray(sound)
+        if samples.ndim != 1 or samples.dtype.kind != "f":
+            wanted = f"sounds of {_RATE} samples a second, one-dimensional arrays of floats"
+            raise SettingError(f"X[{place}]", wanted, f"{samples.dtype} {samples.shape}")
+        yield wave_file(samples, _RATE, exact=True)
 
 
 def _one_dimensional(y: Any) -> pa.Array:

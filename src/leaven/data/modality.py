@@ -24,6 +24,7 @@ Spec = dict[str, Any]
 Rejected = tuple[int, str, str]
 
 #: How a page shows one record: {"kind": "image", "png": base64}, {"kind": "text", "text": …}
+#: {"kind": "audio", "png": base64, "wav": base64, "seconds": s, "text": in words}
 #: or {"kind": "row", "cells": [{"name": …, "value": …}, …]}.
 Shown = dict[str, Any]
 

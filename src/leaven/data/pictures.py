@@ -5,8 +5,6 @@ Whatever a file turns out to be, the outcome is a picture or one `Unreadable` th
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +21,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.PpmImagePlugin import PpmImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
+
+from leaven.data.files import Unreadable, source
 
 __all__ = ["MOST_PIXELS", "Look", "Unreadable", "fit", "look", "read"]
 
@@ -43,14 +43,6 @@ _READERS = (
 )
 _FORMATS = tuple(reader.format for reader in _READERS)
 _ORIENTATION = 0x0112
-
-
-class Unreadable(Exception):
-    """A picture cannot be used. `reason` is one of a few phrases, `detail` is about this one."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
-        self.reason, self.detail = reason, detail
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ def fit(picture: Image.Image, channels: int, height: int, width: int) -> npt.NDA
 def _opened(item: str | bytes | None, root: Path | None) -> Iterator[Image.Image]:
     """The picture with its header read and its size checked; every failure as `Unreadable`."""
     try:
-        with Image.open(_source(item, root), formats=_FORMATS) as image:
+        with Image.open(source(item, root, "image"), formats=_FORMATS) as image:
             if min(image.size) < 1:
                 raise Unreadable("no pixels", f"the picture is {image.width} by {image.height}")
             if image.width * image.height > MOST_PIXELS:
@@ -135,31 +127,6 @@ def _opened(item: str | bytes | None, root: Path | None) -> Iterator[Image.Image
         # Pillow's readers meet damage with whatever error comes up: OSError, SyntaxError,
         # struct.error, IndexError, KeyError … None of them may end a run over many files.
         raise Unreadable("undecodable image", f"{type(error).__name__}: {error}") from error
-
-
-def _source(item: str | bytes | None, root: Path | None) -> io.BytesIO | Path:
-    """What Pillow is to open; `Unreadable` where there is nothing."""
-    if item is None:
-        raise Unreadable("missing image", "neither a file name nor bytes are given")
-    if isinstance(item, bytes):
-        if not item:
-            raise Unreadable("empty file", "there are no bytes")
-        return io.BytesIO(item)
-    if root is None:
-        raise Unreadable("missing file", f"{item!r} is relative to a folder, and none is known")
-    # Written out without "..", so that no step back can start behind a link.
-    path = Path(os.path.normpath(root / item))
-    if not path.is_relative_to(root):
-        raise Unreadable(
-            "outside the folder", f"{item!r} leads out of {root.name!r}; copy it there"
-        )
-    # A named pipe would wait for ever.
-    if not path.is_file():
-        found = "is no file" if path.exists() else "does not exist"
-        raise Unreadable("missing file", f"{item!r} {found}")
-    if not path.stat().st_size:
-        raise Unreadable("empty file", f"{item!r} has no bytes")
-    return path
 
 
 def _turned(image: Image.Image) -> int:

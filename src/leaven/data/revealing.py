@@ -41,7 +41,7 @@ def revealing_columns(dataset: Dataset) -> list[Finding]:
     bar = max(_SUSPECT, most + (1 - most) / 2)
     found = []
     for column in dataset.columns:
-        if column.kind in ("text", "vector", "image"):
+        if column.kind in ("text", "vector", "image", "audio"):
             continue
         values = _as_numbers(dataset.records[column.name].take(pa.array(labelled)))
         if len(np.unique(values)) < 2:

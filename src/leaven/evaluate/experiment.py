@@ -24,6 +24,8 @@ from leaven.evaluate.calibration import (
     transfer_temperature,
 )
 from leaven.evaluate.comparison import Verdict, compare, unmeasured
+from leaven.evaluate.decoding import decoded
+from leaven.evaluate.elsewhere import elsewhere
 from leaven.evaluate.folder import RunFolder
 from leaven.evaluate.stages import (
     Pace,
@@ -41,6 +43,7 @@ from leaven.learn.network import Network
 from leaven.learn.plan import Plan, plan
 from leaven.learn.predictor import Predictor
 from leaven.learn.rewriters import Rewriting
+from leaven.learn.start import Start
 
 __all__ = ["Experiment", "experiment"]
 
@@ -61,6 +64,7 @@ class Experiment:
     plan: Plan
     split: Split
     findings: list[Finding]
+    start: Start | None = None
     predictors: dict[str, Predictor] = field(default_factory=dict)
     probabilities: dict[str, Floats] = field(default_factory=dict)
     uncalibrated: dict[str, Floats] = field(default_factory=dict)
@@ -75,19 +79,23 @@ class Experiment:
         return self.plan.recipe
 
     @property
-    def arms(self) -> list[str]:
-        """Baseline and method, or one where they are the same."""
-        return list(dict.fromkeys([self.baseline, self.method]))
+    def arms(self) -> dict[str, str]:
+        """By name, the baseline's method and the method; one where they are the same."""
+        return {
+            self.baseline: METHODS[self.recipe.method].baseline,
+            self.method: self.recipe.method,
+        }
 
     @property
     def method(self) -> str:
-        """The method that was tried."""
-        return self.recipe.method
+        """The arm that was tried: the method, after what its encoder began with in this run."""
+        recipe = self.recipe
+        return f"{recipe.pretext} + {recipe.method}" if recipe.pretext else recipe.method
 
     @property
     def baseline(self) -> str:
-        """Its supervised counterpart."""
-        return METHODS[self.method].baseline
+        """Its supervised counterpart, which begins from nothing where the other was pretrained."""
+        return METHODS[self.recipe.method].baseline
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -101,59 +109,35 @@ def experiment(
     extractor: Extractor | None,
     rewriting: Rewriting | None,
     folder: RunFolder,
+    start: Start | None = None,
 ) -> Generator[Progress, None, Experiment]:
     """Decode, check, split, fit both arms, calibrate and compare; yields progress.
 
-    `extractor` is the frozen one that the recipe names, if it names one, and `rewriting` what
-    says texts otherwise.
+    `extractor` is the frozen one that the recipe names, if it names one, `rewriting` what says
+    texts otherwise, and `start` the pretrained encoder to begin with.
 
     Everything slow is kept in the folder as it is finished, so that the same call goes on where
     a killed one stopped.
     """
     yield Progress("reading the records")
-    front = Front.describe(dataset, extractor)
-    dataset, arrays = _decode(dataset, front, rewriting, folder)
+    front = start.front if start else Front.describe(dataset, extractor)
+    dataset, arrays = decoded(dataset, front, folder, rewriting)
     parts = split(dataset, seed=recipe.seed)
     yield Progress("checking the data")
     findings = check(dataset, arrays, parts)  # those made while reading are among them
+    if start is not None:
+        findings += elsewhere(start, arrays, recipe.seed)
     yield Progress("finding the pace")
-    chosen = plan(recipe, dataset, extractor is not None)
-    work = _Work.begin(Experiment(dataset, arrays, chosen, parts, findings), front, folder)
+    chosen = plan(recipe, dataset, extractor is not None, start=start)
+    found = Experiment(dataset, arrays, chosen, parts, findings, start)
+    work = _Work.begin(found, front, folder)
     if work.pace.final < chosen.steps:
-        chosen = plan(recipe, dataset, extractor is not None, plain=True)
-        work = _Work.begin(Experiment(dataset, arrays, chosen, parts, findings), front, folder)
+        chosen = plan(recipe, dataset, extractor is not None, plain=True, start=start)
+        work = _Work.begin(replace(found, plan=chosen), front, folder)
     yield from work.evidence()
     yield from work.final()
     _judge(work.found, work.logits, work.proxy)
     return work.found
-
-
-def _decode(
-    dataset: Dataset, front: Front, rewriting: Rewriting | None, folder: RunFolder
-) -> tuple[Dataset, Arrays]:
-    """Arrays mapped from the folder, and the data without the records that cannot be decoded."""
-    home = folder.work / "arrays"
-    arrays, rejected = Arrays.open(home), folder.read("rejected.json")
-    if arrays is None or rejected is None:
-        arrays, bad = front.decode(dataset)
-        rejected = [[int(position), reason, detail] for position, reason, detail in bad]
-        if rejected:
-            keep = np.setdiff1d(np.arange(len(dataset)), [row[0] for row in rejected])
-            arrays = arrays.take(keep)
-        if rewriting is not None:
-            kept = _without(dataset, rejected)
-            arrays = arrays.beside({"rewritten": rewriting(kept, front.spec)})
-        folder.write("rejected.json", rejected)
-        arrays.save(home)
-        arrays = Arrays.open(home) or arrays
-        folder.tick()
-    return _without(dataset, rejected), arrays
-
-
-def _without(dataset: Dataset, rejected: list[list[Any]]) -> Dataset:
-    """The data with rejected records in quarantine; of each position, reason and detail."""
-    positions = np.array([row[0] for row in rejected], np.int64)
-    return dataset.reject(positions, [(row[1], row[2]) for row in rejected])
 
 
 @dataclass
@@ -194,9 +178,10 @@ class _Work:
             settings=recipe.objective,
             training=recipe.training,
             common=np.setdiff1d(parts.unlabelled, np.concatenate([_NONE, *parts.barred])),
+            start=found.start.encoder if found.start else None,
         )
-        folds = [_on_fold(parts, i, arm) for i in range(len(parts.folds)) for arm in found.arms]
-        finals = [_on_all(parts, arm) for arm in found.arms]
+        folds = [_on_fold(found, i, arm) for i in range(len(parts.folds)) for arm in found.arms]
+        finals = [_on_all(found, arm) for arm in found.arms]
         pace = plan_pace(recipe, problem, folds + finals, folder)
         empty = np.full((len(dataset), problem.classes), np.nan)
         logits = {arm: empty.copy() for arm in found.arms}
@@ -229,7 +214,7 @@ class _Work:
             last = budget.seconds is not None and stage is self.finals[-1]
             network = yield from self._do(stage, due_time(budget) if last else None)
             names = self.found.dataset.classes
-            self.found.predictors[stage.method] = Predictor(self.front, network, names)
+            self.found.predictors[stage.arm] = Predictor(self.front, network, names)
 
     def _late(self, stages: list[Stage]) -> bool:
         """Whether these fits would leave too little of a time budget for the final ones."""
@@ -265,12 +250,12 @@ class _Work:
         self.found.records.append(record)
         if len(stage.judged):
             said = network.logits(self.problem.arrays, stage.judged)
-            self.logits[stage.method][stage.judged] = said
+            self.logits[stage.arm][stage.judged] = said
             self.figures = self._accuracies()
         aside = self.found.split.proxy
         if not stage.final and len(aside):
             said = network.logits(self.problem.arrays, aside)
-            self.proxy.setdefault(stage.method, []).append(said)
+            self.proxy.setdefault(stage.arm, []).append(said)
         yield Progress(stage.title, self.done, self.total, None, self.figures)
         return network
 
@@ -284,31 +269,41 @@ class _Work:
         return dict(zip(["baseline", "accuracy"][-len(right) :], right, strict=True))
 
 
-def _on_fold(parts: Split, number: int, arm: str) -> Stage:
+def _on_fold(found: Experiment, number: int, arm: str) -> Stage:
     """One arm without one fold, judged on it."""
+    parts = found.split
     held = parts.folds[number]
     return Stage(
-        name=f"fold-{number}-{arm}",
+        name=f"fold-{number}-{_slug(arm)}",
         title=f"fold {number + 1} of {len(parts.folds)}, {arm}",
-        method=arm,
+        arm=arm,
+        method=found.arms[arm],
         train=np.setdiff1d(parts.train, held),
         unlabelled=np.setdiff1d(parts.unlabelled, parts.barred[number]),
         judged=held,
         final=False,
+        pretrained=arm == found.method or not found.recipe.pretext,
     )
 
 
-def _on_all(parts: Split, arm: str) -> Stage:
+def _on_all(found: Experiment, arm: str) -> Stage:
     """One arm on all records that may be trained on, judged on the holdout if there is one."""
+    parts = found.split
     return Stage(
-        name=f"final-{arm}",
+        name=f"final-{_slug(arm)}",
         title=f"final {arm}",
-        method=arm,
+        arm=arm,
+        method=found.arms[arm],
         train=parts.train,
         unlabelled=parts.unlabelled,
         judged=np.concatenate([parts.calibration, parts.holdout]),
         final=True,
+        pretrained=arm == found.method or not found.recipe.pretext,
     )
+
+
+def _slug(arm: str) -> str:
+    return arm.replace(" + ", "-")
 
 
 def _watched(figures: dict[str, float]) -> dict[str, float]:

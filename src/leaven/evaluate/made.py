@@ -15,20 +15,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from leaven import __version__
+from leaven.core.budget import Budget
+from leaven.core.errors import SettingError
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.data.rewriting import Rewriter
 from leaven.evaluate.experiment import Experiment, experiment
 from leaven.evaluate.folder import RunFolder, write_json
+from leaven.evaluate.pretraining import Pretraining, make_pretraining
 from leaven.evaluate.run import Run
 from leaven.evaluate.story import shown_records, tell
 from leaven.evaluate.tables import predictions_table
 from leaven.learn.extractor import find_extractor
 from leaven.learn.plan import plan
 from leaven.learn.rewriters import find_rewriter
+from leaven.learn.start import Start, find_start
+from leaven.learn.subwords import trainable
 
 __all__ = ["make_run"]
+
+_PRETRAINING = 0.45  # of a time budget, where the encoder is pretrained first
 
 
 def make_run(
@@ -45,15 +52,24 @@ def make_run(
     `rewriter` is the function that the recipe only names. Raises RunError when another process is
     making the run.
     """
-    extractor = find_extractor(recipe.encoder, dataset.modality)
+    start = find_start(recipe.encoder, dataset.modality) or _trainable(recipe, dataset)
+    extractor = find_extractor(recipe.encoder, dataset.modality) if start is None else None
+    if recipe.pretext and start is not None:
+        raise SettingError("pretext", "none, for the encoder is pretrained", recipe.pretext)
     # A wrong choice leaves no folder behind.
-    plan(recipe, dataset, extractor is not None)
+    pretrains = {"encoder": ""} if recipe.pretext else {}  # its encoder is the pretext's matter
+    plan(recipe.model_copy(update=pretrains), dataset, extractor is not None, start=start)
     asked, extracted = rewriter or recipe.rewrite, extractor is not None
     rewriting = find_rewriter(asked, dataset.modality, extracted, recipe.seed)
     name = _name(dataset, recipe)
     with RunFolder(out / name, fresh) as folder:
         if not (folder.path / "run.json").exists():
-            doing = experiment(dataset, recipe, extractor, rewriting, folder)
+            pretraining = None
+            if recipe.pretext:
+                pretraining = _pretrained(dataset, recipe, folder, command, listen)
+                named = {"pretext": pretraining.story["pretext"]["name"]}
+                recipe, start = recipe.model_copy(update=named), pretraining.start
+            doing = experiment(dataset, recipe, extractor, rewriting, folder, start)
             while True:
                 try:
                     listen(next(doing))
@@ -61,9 +77,49 @@ def make_run(
                     found: Experiment = done.value
                     break
             listen(Progress("writing the report"))
-            _write(found, folder, name, command)
+            _write(found, folder, name, command, pretraining)
         shutil.rmtree(folder.work, ignore_errors=True)
     return Run.load(out / name)
+
+
+def _trainable(recipe: Recipe, dataset: Dataset) -> Start | None:
+    """The text transformer from elsewhere that is to be adapted, where the recipe asks for that.
+
+    `full` is what a recipe says that says nothing, so it leaves such an encoder frozen; and `head`
+    does. Both have their features computed once.
+    """
+    adapts = recipe.training.adapt in ("partial", "lora", "adapters")
+    if not adapts or dataset.modality != "text":
+        return None
+    if find_extractor(recipe.encoder, dataset.modality) is None:
+        return None
+    if recipe.rewrite:
+        raise SettingError(
+            "rewrite", "none, for this encoder reads words of its own", recipe.rewrite
+        )
+    front, encoder = trainable(recipe.encoder, dataset)
+    return Start(front, encoder, "", np.zeros((0, encoder.width), np.float32))
+
+
+def _pretrained(
+    dataset: Dataset,
+    recipe: Recipe,
+    folder: RunFolder,
+    command: str,
+    listen: Callable[[Progress], None],
+) -> Pretraining:
+    """The pretraining of this data, within the run's folder."""
+    budget, share = Budget.parse(recipe.budget), 1.0
+    if budget.seconds is not None:
+        share = _PRETRAINING
+    own = recipe.model_copy(
+        update={"budget": str(budget.part(share)), "objective": {}, "method": "auto"}
+    )
+    made = make_pretraining(
+        dataset, own, folder.path / "pretraining", command, False, listen, worth=False
+    )
+    folder.tick()
+    return made
 
 
 def _name(dataset: Dataset, recipe: Recipe) -> str:
@@ -84,7 +140,13 @@ def _ids(dataset: Dataset) -> str:
     return hashlib.sha256("\x1e".join([*named, *rows]).encode()).hexdigest()
 
 
-def _write(found: Experiment, folder: RunFolder, name: str, command: str) -> None:
+def _write(
+    found: Experiment,
+    folder: RunFolder,
+    name: str,
+    command: str,
+    pretraining: Pretraining | None,
+) -> None:
     """All files of the run; `run.json` comes last and makes it a run."""
     assert found.verdict is not None
     kept = found.predictors[found.verdict.kept]
@@ -119,6 +181,12 @@ def _write(found: Experiment, folder: RunFolder, name: str, command: str) -> Non
         "cpu_seconds": run["cpu_seconds"],
         "steps": {record["title"]: record["steps"] for record in found.records},
     }
+    if pretraining is not None:
+        told = ("sentence", "pretext", "seen", "watch", "alarms", "trained", "probed")
+        story["pretraining"] = {key: pretraining.story[key] for key in told} | {
+            "report": (pretraining.folder / "report.html").relative_to(folder.path).as_posix(),
+            "untrained": pretraining.story["training"]["untrained"],
+        }
     Run(folder.path, story).report()
     write_json(folder.path / "run.json", story)
 

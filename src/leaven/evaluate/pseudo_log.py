@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from leaven.learn.method import Step
 from leaven.learn.objective import PseudoLabels
 
 __all__ = ["CLASS_POINTS", "PseudoLog"]
@@ -54,6 +55,11 @@ class PseudoLog:
         self._last = torch.full((0 if truth is None else len(truth),), -1)
         self._before: Floats = np.zeros((_ROWS, classes))  # since the last point of the classes
         self._point, self._class_point = 0, 0  # the steps of the last points
+
+    def watch(self, step: Step) -> None:
+        """Count what a step taught, if it taught unlabelled records."""
+        if step.taught is not None:
+            self.add(step.number, step.taught)
 
     def add(self, step: int, taught: PseudoLabels) -> None:
         """Count the guesses of a step; waits for nothing on the device."""

@@ -6,7 +6,8 @@ import json
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +26,16 @@ from leaven.learn.state import TrainState
 __all__ = [
     "FOLD_SHARE",
     "Cost",
+    "Follower",
     "Pace",
     "Stage",
     "due_time",
     "fit_stage",
+    "follow",
     "is_done",
     "plan_pace",
     "renew_pace",
+    "try_steps",
 ]
 
 #: A fit on a fold takes this share of the final fit's steps: four folds and two models would
@@ -50,16 +54,19 @@ class Stage:
 
     `name` is its folder's name, `title` what a person reads. It is trained on `train` and
     `unlabelled`, and then asked about the records of `judged`, which are in neither. The `final`
-    stages give the models that may ship.
+    stages give the models that may ship. `arm` is the side of the comparison that it stands for;
+    it begins with the encoder that was pretrained, if there is one, where `pretrained`.
     """
 
     name: str
     title: str
+    arm: str
     method: str
     train: Index
     unlabelled: Index
     judged: Index
     final: bool
+    pretrained: bool = True
 
 
 @dataclass(frozen=True)
@@ -191,7 +198,12 @@ def _try(name: str, problem: Problem, seconds: float) -> Cost:
             pass
         share = len(problem.unlabelled) / max(len(part), 1) if method.unlabelled else 1.0
         return Cost((time.monotonic() - began) * max(share, 1.0), 0.0)
-    fit = method.fit(replace(problem, steps=1_000_000))
+    return try_steps(method.fit(replace(problem, steps=1_000_000)), seconds)
+
+
+def try_steps(fit: Generator[Step, None, Network], seconds: float) -> Cost:
+    """Take some steps of a fit and throw them away."""
+    began = time.monotonic()
     warm = 3  # the first steps are slow (memory, kernels) and belong to the setup
     for taken, _ in enumerate(fit, 1):
         if taken == warm:
@@ -217,16 +229,14 @@ def fit_stage(
 ) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
     """Fit one stage, going on from its checkpoint; return the network and a record of it.
 
-    A finished stage is read back instead. A checkpoint is written every CHECKPOINT_SECONDS or so.
-    `due` is the folder's time by which it is to end; without one it takes the steps of its pace.
-    `truth` (n,) is what is known of the unlabelled records; it goes to the log of pseudo-labels
-    and nowhere else. Progress counts the stage's steps.
+    A finished stage is read back instead. `due` is the folder's time by which it is to end;
+    without one it takes the steps of its pace. `truth` (n,) is what is known of the unlabelled
+    records; it goes to the log of pseudo-labels and nowhere else. Progress counts the stage's
+    steps.
     """
     home = folder.work / stage.name
     if is_done(stage, folder):
         return Network.load(home), json.loads((home / "stage.json").read_text())
-    home.mkdir(parents=True, exist_ok=True)
-    checkpoint = home / "checkpoint.safetensors"
     problem = replace(
         problem,
         train=stage.train,
@@ -234,12 +244,63 @@ def fit_stage(
         targets=_only(problem.targets, stage.train),
         steps=pace.steps(stage),
     )
-    history: list[dict[str, float]] = []
+    if problem.start is not None and not stage.pretrained:
+        # What is held back of a pretrained encoder is not worth holding back of a random one.
+        free = problem.training.model_copy(update={"adapt": "full", "layer_decay": 1.0})
+        problem = replace(problem, start=None, training=free)
+        if not METHODS[stage.method].stepped:  # an encoder that begins from nothing is no features
+            own = METHODS[stage.method].default_encoder(problem.views)
+            problem = replace(problem, encoder=own)
     log = PseudoLog(problem.classes, None if truth is None else truth[stage.unlabelled])
+    fit = METHODS[stage.method].fit(problem, _checkpoint(home))
+    network, record = yield from follow(fit, stage.title, home, folder, log, due, pace.least)
+    record |= {
+        "method": stage.method,
+        "arm": stage.arm,
+        "final": stage.final,
+        "pseudo_history": log.by_class,
+    }
+    write_json(home / "stage.json", record)
+    _checkpoint(home).unlink(missing_ok=True)
+    folder.tick()
+    return network, record
+
+
+class Follower(Protocol):
+    """What looks at each step of a fit and remembers it across a kill."""
+
+    def watch(self, step: Step) -> None:
+        """See one step."""
+
+    def point(self, step: int, total: int) -> dict[str, float]:
+        """Figures for a point of the history."""
+
+    @property
+    def note(self) -> Any:
+        """All that it remembers, as JSON."""
+
+    def restore(self, note: Any) -> None:
+        """Take over what `note` gave."""
+
+
+def follow(
+    fit: Generator[Step, None, Network],
+    title: str,
+    home: Path,
+    folder: RunFolder,
+    log: Follower,
+    due: float | None = None,
+    least: int = 1,
+) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
+    """Take the steps of a fit; return the network, saved in `home`, and a record of the fit.
+
+    A checkpoint is written there every CHECKPOINT_SECONDS or so. See `fit_stage`.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    history: list[dict[str, float]] = []
     every = CHECKPOINT_SECONDS
     before, began = 0.0, time.monotonic()  # seconds of this stage in earlier processes, and now
     setup, number, saved = 0.0, 0, began
-    fit = METHODS[stage.method].fit(problem, checkpoint)
     while True:
         try:
             step = next(fit)
@@ -251,45 +312,41 @@ def fit_stage(
             setup, first, first_number = now - began, now, step.number
             if step.state is not None and step.state.note:
                 history, before = step.state.note["history"], step.state.note["seconds"]
-                log.restore(step.state.note["pseudo_labels"])
+                log.restore(step.state.note["log"])
         number = step.number
-        if step.taught is not None:
-            log.add(number, step.taught)
+        log.watch(step)
         if number * _POINTS // step.total > (number - 1) * _POINTS // step.total:
             history.append(_point(step) | log.point(number, step.total))
-            yield Progress(stage.title, number, step.total, figures=history[-1])
+            yield Progress(title, number, step.total, figures=history[-1])
         if step.state is None:
             continue
         if due is not None and number % 20 == 0 and number > first_number:
             each = (now - first) / (number - first_number)
-            _keep_to(due - folder.elapsed, each, step.state, pace.least)
+            _keep_to(due - folder.elapsed, each, step.state, least)
         # After the last step none: a fit that goes on from there would have no step to tell of.
         if now - saved > every and number < step.state.total:
             step.state.note = {
                 "history": history,
                 "seconds": before + now - began,
-                "pseudo_labels": log.note,
+                "log": log.note,
             }
-            step.state.save(checkpoint)
+            step.state.save(_checkpoint(home))
             folder.tick()
             # Large states must not spend the budget on being written.
             saved = time.monotonic()
             every = max(every, 20 * (saved - now))
     network.save(home)
-    record = {
-        "title": stage.title,
-        "method": stage.method,
-        "final": stage.final,
+    return network, {
+        "title": title,
         "steps": number,
         "setup": setup,
         "seconds": before + time.monotonic() - began,
         "history": history,
-        "pseudo_history": log.by_class,
     }
-    write_json(home / "stage.json", record)
-    checkpoint.unlink(missing_ok=True)
-    folder.tick()
-    return network, record
+
+
+def _checkpoint(home: Path) -> Path:
+    return home / "checkpoint.safetensors"
 
 
 def _only(targets: npt.NDArray[np.int64], train: Index) -> npt.NDArray[np.int64]:

@@ -27,7 +27,8 @@ _SIDE = 4  # pixels of the smallest image, at most
 @torch.no_grad()
 def entered(problem: Problem, network: Network) -> Tensor:
     """(n, …) some records as the network enters them, whose shape tells what to decode to."""
-    some = problem.arrays.batch(problem.train[:_LOOKED_AT])
+    rows = problem.train if len(problem.train) else problem.unlabelled
+    some = problem.arrays.batch(rows[:_LOOKED_AT])
     return network.enter(problem.views.plain(some))
 
 

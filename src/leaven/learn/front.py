@@ -19,7 +19,8 @@ class Front:
     """How records are decoded, the same at training and at serving.
 
     Without an extractor the modality decodes them for a trainable encoder. With one, its frozen
-    features become records of the modality `embedding`, which the encoder then reads.
+    features become records of the modality `embedding`, which the encoder then reads; one that
+    gives tokens reads texts for an encoder that is trained on, and its records stay texts.
     """
 
     modality: str
@@ -30,22 +31,32 @@ class Front:
     def describe(cls, dataset: Dataset, extractor: Extractor | None) -> Front:
         """Look at the records (never at labels) for what decoding must know."""
         spec = MODALITIES[dataset.modality].describe(dataset)
-        return cls(dataset.modality, spec, extractor.description if extractor else None)
+        if extractor is None:
+            return cls(dataset.modality, spec)
+        return cls(dataset.modality, spec, extractor.prepared(dataset, spec).description)
 
     @property
     def views(self) -> Modality:
         """The modality of the arrays that `decode` gives."""
-        return MODALITIES["embedding" if self.extractor else self.modality]
+        return MODALITIES["embedding" if self._given == "features" else self.modality]
 
     @property
     def arrays_spec(self) -> Spec:
         """The spec of those arrays."""
-        return {"width": self.extractor["width"]} if self.extractor else self.spec
+        if self.extractor is None:
+            return self.spec
+        width = self.extractor["width"]
+        return {"width": width} if self._given == "features" else self.spec | {"length": width}
 
     def decode(self, dataset: Dataset) -> tuple[Arrays, Sequence[Rejected]]:
         """All records as arrays; a rejected one keeps a blank place."""
         arrays, rejected = MODALITIES[self.modality].decode(dataset, self.spec)
         if self.extractor is None:
             return arrays, rejected
-        features = open_extractor(self.extractor).extract(dataset, self.spec)
-        return Arrays({"features": features}), rejected
+        found = open_extractor(self.extractor).extract(dataset, self.spec)
+        return Arrays({self._given: found}), rejected
+
+    @property
+    def _given(self) -> str:
+        """The array that the extractor gives: `features` or `tokens`; empty without one."""
+        return str(self.extractor.get("gives", "features")) if self.extractor else ""

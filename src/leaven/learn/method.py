@@ -20,6 +20,7 @@ from leaven.core.registry import Registry
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES, Modality, Spec
+from leaven.learn.adapt import renewed
 from leaven.learn.encoder import ENCODERS, Encoder
 from leaven.learn.network import Network
 from leaven.learn.task import TASKS, Task
@@ -70,8 +71,8 @@ class Problem:
 
     @property
     def label(self) -> Task:
-        """The task, which knows what a label means."""
-        return TASKS[self.task]
+        """The task, which knows what a label means, and how far it is spread."""
+        return TASKS[self.task].smoothed(self.training.label_smoothing)
 
     def build_encoder(self) -> Encoder:
         """A new encoder, its statistics learnt from records that the method may look at.
@@ -80,7 +81,7 @@ class Problem:
         preparation; else all that this fit is trained on. A copy of `start` where there is one.
         """
         if self.start is not None:
-            return copy.deepcopy(self.start)
+            return renewed(self.start)
         known = self.common
         if len(known) < _ENOUGH:
             known = np.sort(np.concatenate([self.train, self.unlabelled]))

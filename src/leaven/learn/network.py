@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch.nn.functional as F
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from leaven.core.errors import RunError, SettingError
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES
+from leaven.learn.adapt import adapters_of, add_adapters
 from leaven.learn.encoder import ENCODERS, Encoder, encode
 from leaven.learn.head import HEADS, Head
 
@@ -28,12 +30,24 @@ FORMAT = 1
 
 
 class Network(nn.Module):
-    """An encoder and a head: a view in, (batch, k) outputs out."""
+    """An encoder and a head: a view in, (batch, k) outputs out.
 
-    def __init__(self, encoder: Encoder, head: Head) -> None:
+    In training the head is not shown a share `dropout` of the features, and what is `held` stays
+    in evaluation mode.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        head: Head,
+        dropout: float = 0.0,
+        held: tuple[nn.Module, ...] = (),
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.head = head
+        self.dropout = dropout
+        self.held = held
 
     def enter(self, batch: Batch) -> Tensor:
         """(batch, …) a view as the real numbers that `Encoder.represent` reads."""
@@ -42,12 +56,20 @@ class Network(nn.Module):
     def forward(self, view: Batch | Tensor, features: bool = False) -> Any:
         """(batch, k) outputs of a view, or of what has entered; with `features` those as well.
 
-        With `features` a pair: outputs (batch, k), and features (batch, width).
+        With `features` a pair: outputs (batch, k), and features (batch, width), all of them.
         """
         entered = view if isinstance(view, Tensor) else self.encoder.enter(view)
         seen = self.encoder.represent(entered)
-        output = self.head(seen)
+        shown = F.dropout(seen, self.dropout, self.training) if self.dropout else seen
+        output = self.head(shown)
         return (output, seen) if features else output
+
+    def train(self, mode: bool = True) -> Network:
+        """As any module; what is held stays in evaluation mode."""
+        super().train(mode)
+        for module in self.held:
+            module.eval()
+        return self
 
     def logits(self, arrays: Arrays, index: Index | None = None) -> np.ndarray[Any, Any]:
         """(n, k) float64 outputs of whole records, in evaluation mode; (0, 0) of none."""
@@ -60,12 +82,14 @@ class Network(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
         save_file(state, folder / "model.safetensors")
-        described = {
+        described: dict[str, Any] = {
             "format": FORMAT,
             "sha256": _digest(folder / "model.safetensors"),
             "encoder": {"name": self.encoder.name, "config": self.encoder.config},
             "head": {"kind": self.head.kind, "config": self.head.config},
         }
+        if adapters := adapters_of(self.encoder):
+            described["encoder"]["adapters"] = adapters
         partial = folder / "model.json.part"
         partial.write_text(json.dumps(described, indent=1))
         os.replace(partial, folder / "model.json")
@@ -80,11 +104,13 @@ class Network(nn.Module):
             if described["sha256"] != _digest(folder / "model.safetensors"):
                 raise ValueError("model.safetensors is not the file that was saved")
             encoder = ENCODERS[described["encoder"]["name"]](**described["encoder"]["config"])
+            add_adapters(encoder, described["encoder"].get("adapters", ()))
             head = HEADS[described["head"]["kind"]](**described["head"]["config"])
             network = cls(encoder, head)
             network.load_state_dict(load_file(folder / "model.safetensors"))
         except (
-            OSError, ValueError, KeyError, TypeError, RuntimeError, SettingError, SafetensorError
+            OSError, ValueError, LookupError, TypeError, RuntimeError, SettingError,
+            SafetensorError,
         ) as broken:  # fmt: skip
             raise RunError(
                 f"No usable model in '{folder}': {broken}. Fit again, or restore the folder."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
 from leaven.learn.encoder import ENCODERS, listed
 from leaven.learn.method import METHODS
+from leaven.learn.sizes import AUTO, named
+from leaven.learn.start import Start
 
 __all__ = ["Plan", "plan", "suited"]
 
@@ -52,15 +55,24 @@ class Plan:
     steps: int = 0
 
 
-def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False) -> Plan:
-    """Fill in what the recipe leaves open: method `auto`, encoder, modality.
+def plan(
+    recipe: Recipe,
+    dataset: Dataset,
+    extracted: bool,
+    plain: bool = False,
+    start: Start | None = None,
+) -> Plan:
+    """Fill in what the recipe leaves open: method `auto`, encoder (`auto`, a size), modality.
 
     `extracted` says that the encoder named is a frozen extractor, whose features are records of
-    the modality `embedding`; `plain` that the budget is too small for a network. Raises
+    the modality `embedding`; `plain` that the budget is too small for a network; `start` is the
+    pretrained encoder that is named, or that the recipe's pretext has made. Raises
     UnknownNameError for a method or a setting that does not exist, SettingError for a setting that
     does not fit and for an untrained encoder with a method that trains none.
     """
     views = "embedding" if extracted else dataset.modality
+    if start is not None:
+        views = start.front.views.name
     method, reason, steps = recipe.method, f"{recipe.method} was asked for", 0
     if method == "auto" and recipe.objective:
         raise SettingError("method", "the name of the one whose objective is to change", "auto")
@@ -79,9 +91,14 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
         serves = ", ".join(METHODS[method].modalities)
         raise SettingError("method", f"one for {views} records; {method} is for: {serves}", method)
     encoder = recipe.encoder
-    if not encoder or extracted:
+    if start is not None:
+        encoder = start.encoder.name
+    elif not encoder or extracted or (encoder == AUTO and not METHODS[method].stepped):
         encoder = METHODS[method].default_encoder(MODALITIES[views])
-    if not METHODS[method].stepped and not ENCODERS[encoder].ready:
+    else:
+        encoder, why = named(encoder, views, len(dataset.labelled), len(dataset))
+        reason = f"{reason}; {why}" if why else reason
+    if not METHODS[method].stepped and start is None and not ENCODERS[encoder].ready:
         ready = [name for name in listed(views) if ENCODERS[name].ready]
         raise SettingError(
             "encoder",
@@ -93,12 +110,15 @@ def plan(recipe: Recipe, dataset: Dataset, extracted: bool, plain: bool = False)
     return Plan(recipe.model_copy(update=filled), reason, steps)
 
 
-def suited(training: Training, encoder: str) -> Training:
-    """The training settings, those left at their defaults replaced by what suits the encoder."""
+def suited(training: Training, encoder: str, also: Mapping[str, Any] | None = None) -> Training:
+    """The training settings, those left at their defaults replaced by what suits the encoder.
+
+    `also` are further ones that suit what trains it; they go before the encoder's.
+    """
     default = Training()
     own = {
         name: value
-        for name, value in ENCODERS[encoder].trained_by.items()
+        for name, value in {**ENCODERS[encoder].trained_by, **(also or {})}.items()
         if getattr(training, name) == getattr(default, name)
     }
     return training.model_copy(update=own)

@@ -17,7 +17,7 @@ from leaven.learn.network import Network
 from leaven.learn.objective import Objective
 from leaven.learn.train import train
 
-__all__ = ["PRETEXTS", "Pretext", "PretextObjective"]
+__all__ = ["PRETEXTS", "Pretext", "PretextObjective", "default_pretext", "serving"]
 
 
 class PretextObjective(Objective):
@@ -90,6 +90,20 @@ class Pretext:
         `problem.train` is empty. Continues from `checkpoint` if it exists.
         """
         return (yield from train(problem, composed(self.objective, problem.settings), checkpoint))
+
+
+#: What `auto` takes, by modality; else SimCLR, which needs nothing but views.
+_USUAL = {
+    "text": "masked-language",
+    "tabular": "scarf",
+    "series": "ts2vec",
+    "audio": "simclr",
+}
+
+
+def default_pretext(modality: str) -> str:
+    """The pretext that is taken where none is named."""
+    return _USUAL.get(modality, "simclr")
 
 
 def serving(modality: str) -> list[str]:

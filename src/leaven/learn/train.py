@@ -15,21 +15,25 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from leaven.core.recipe import Training
 from leaven.data.arrays import Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Modality
+from leaven.learn.adapt import adapt, merge, rates_of
 from leaven.learn.choices.compose import composed
-from leaven.learn.encoder import ENCODERS
+from leaven.learn.encoder import ENCODERS, Encoder
+from leaven.learn.heads.bare import BareHead
 from leaven.learn.method import Method, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.objective import Draw, Moment, Objective
+from leaven.learn.reduced import has_bf16
 from leaven.learn.state import TrainState
 from leaven.learn.streams import Labelled, Unlabelled
 
 __all__ = ["LoopMethod", "train"]
 
 _VIEWS, _DROPOUT = 2, 3  # streams of chance; those of records are in `streams`
-_SMALL = 1_000_000  # trainable weights
+_SMALL = 1_000_000  # weights
 
 
 def train(
@@ -39,21 +43,24 @@ def train(
 
     The total number of steps may be lowered while it runs (`step.state.total`); the learning
     rate follows. What happens in step t depends on the seed, t, the weights and the objective's
-    state only.
+    state only. A pretext has no labels to adapt to: it always changes all of the encoder.
     """
-    settings = problem.training
     fabric = _fabric(problem)
     torch.manual_seed(_mix(problem.seed, _DROPOUT, -1))
     encoder = problem.build_encoder()
     # Anew, for an encoder that was prepared before drew nothing.
     torch.manual_seed(_mix(problem.seed, _DROPOUT, -2))
-    network = Network(encoder, objective.head(problem, encoder.width))
+    head = objective.head(problem, encoder.width)
+    settings = _pretraining(problem.training) if isinstance(head, BareHead) else problem.training
+    held = adapt(encoder, settings, lambda: _few(problem))
+    network = Network(encoder, head, settings.dropout, held)
     kept = objective.state(problem, network)
     trained: list[nn.Module] = [network] if kept is None else [network, kept]
     for module in trained:
         fabric.to_device(module)
     optimiser = torch.optim.AdamW(
-        _groups(trained, settings.rate, settings.weight_decay), betas=(0.9, 0.99)
+        _groups(trained, settings.rate, settings.weight_decay, settings.layer_decay),
+        betas=(0.9, 0.99),
     )
     clipped = [weights for module in trained if (weights := list(module.parameters()))]
     state = TrainState(network, optimiser, kept, problem.steps)
@@ -96,6 +103,7 @@ def train(
             state.step += 1
             terms = {name: term.detach() for name, term in loss.terms.items()}
             yield Step(state.step, state.total, terms, loss.figures, loss.taught, state)
+    merge(state.average.encoder)
     objective.finish(problem, state.average)
     return state.average
 
@@ -181,7 +189,7 @@ def _threads(network: Network) -> Iterator[None]:
     Two are no faster at its matrices, and many times slower where other programs run too.
     """
     before = torch.get_num_threads()
-    weights = sum(p.numel() for p in network.parameters() if p.requires_grad)
+    weights = sum(p.numel() for p in network.parameters())
     if weights < _SMALL and not network.encoder.mixed:
         torch.set_num_threads(1)
     try:
@@ -190,15 +198,32 @@ def _threads(network: Network) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _groups(trained: list[nn.Module], rate: float, decay: float) -> list[dict[str, object]]:
-    """Matrices decay, vectors do not; the encoder may ask for a rate of its own."""
+def _pretraining(training: Training) -> Training:
+    """The settings without those that say how an encoder is adapted to labels."""
+    return training.model_copy(update={"adapt": "full", "layer_decay": 1.0, "dropout": 0.0})
+
+
+def _few(problem: Problem) -> Batch:
+    """The plain view of at most two records."""
+    known = np.concatenate([problem.train, problem.unlabelled])[:2]
+    return problem.views.plain(problem.arrays.batch(known))
+
+
+def _groups(
+    trained: list[nn.Module], rate: float, decay: float, layer_decay: float = 1.0
+) -> list[dict[str, object]]:
+    """Matrices decay, vectors do not; encoders ask for rates of their own, and so do their layers.
+
+    So does an encoder in the objective's state.
+    """
+    encoders = [e for module in trained for e in module.modules() if isinstance(e, Encoder)]
+    own = {name: r for encoder in encoders for name, r in rates_of(encoder, layer_decay).items()}
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for module in trained:
-        encoder = module.encoder if isinstance(module, Network) else None
-        for name, parameter in module.named_parameters():
+        for parameter in module.parameters():
             if parameter.requires_grad:
-                own = encoder.rate if encoder and name.startswith("encoder.") else 1.0
-                key = (rate * own, decay if parameter.ndim > 1 else 0.0)
+                peak = rate * own.get(id(parameter), 1.0)
+                key = (peak, decay if parameter.ndim > 1 else 0.0)
                 groups.setdefault(key, []).append(parameter)
     return [
         {"params": parameters, "lr": peak, "peak": peak, "weight_decay": shrink}
@@ -217,16 +242,9 @@ def _rate(step: int, total: int, warm_up: float) -> float:
 def _fabric(problem: Problem) -> Fabric:
     precision = problem.training.precision
     if precision == "auto":
-        precision = "bf16-mixed" if ENCODERS[problem.encoder].mixed and _has_bf16() else "32-true"
+        precision = "bf16-mixed" if ENCODERS[problem.encoder].mixed and has_bf16() else "32-true"
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would tell the precision
     return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
-
-
-def _has_bf16() -> bool:
-    """Whether the processor multiplies bf16 itself; emulated it is slower than fp32."""
-    if torch.cuda.is_available():
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _mix(*parts: int) -> int:

@@ -25,9 +25,11 @@ from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
 from leaven.data.pictures import Look, Unreadable, fit, look, read
 from leaven.data.views.choosing import Choose
+from leaven.data.views.cropping import CropResized, smaller
 from leaven.data.views.draws import Operation, compose
 from leaven.data.views.geometric import Rotate, ShearX, ShearY, TranslateX, TranslateY
 from leaven.data.views.image_ops import Cutout, Flip, Shift, unit
+from leaven.data.views.jitter import Blur, Inverted, Jitter
 from leaven.data.views.learned import LearnedChoose, Steering
 from leaven.data.views.photometric import (
     AutoContrast,
@@ -69,6 +71,12 @@ STRONG_GREY: tuple[Operation[torch.Tensor], ...] = (Choose(_GREY), _COVER)
 STRONG_COLOUR: tuple[Operation[torch.Tensor], ...] = (Choose(_COLOUR), _COVER)
 LEARNED_GREY = LearnedChoose(_GREY)
 LEARNED_COLOUR = LearnedChoose(_COLOUR)
+
+# For self-supervised learning (SimCLR, BYOL): where a picture is cut out, and in which light. Grey
+# pictures are not inverted: in drawings and scans dark on light is no accident.
+_WHOLE, _PART = CropResized(0.2), CropResized(0.05, 0.2)
+_LIGHT_GREY: tuple[Operation[torch.Tensor], ...] = (Jitter(), Blur(0.25))
+_LIGHT_COLOUR: tuple[Operation[torch.Tensor], ...] = (Flip(), Jitter(), Blur(0.25), Inverted(0.1))
 
 _LOOKED_AT = 200
 #: Pictures all of one size up to this side keep it; others come to at most `_LARGEST`.
@@ -159,6 +167,15 @@ class Image(Modality):
         operations = STRONG_GREY if spec["channels"] == 1 else STRONG_COLOUR
         return {"pixels": compose(operations, unit(_moved(batch, spec, rng)), rng)}
 
+    def contrastive(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """A fifth to all of the picture in another light; colour ones mirrored half of the time."""
+        return {"pixels": _cut_out(_WHOLE, batch, spec, rng)}
+
+    def local(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """The same of a twentieth to a fifth of the picture, about half as long and wide."""
+        shape = (smaller(spec["height"]), smaller(spec["width"]))
+        return {"pixels": _cut_out(_PART, batch, spec, rng, shape)}
+
     def dials(self, spec: Spec) -> tuple[int, int]:
         """The operations of the strong view, and 17 bins of magnitude each."""
         learned = _learned(spec)
@@ -192,6 +209,19 @@ class Image(Modality):
 def _moved(batch: Batch, spec: Spec, rng: torch.Generator) -> torch.Tensor:
     """The weak view, still uint8."""
     return compose(WEAK_GREY if spec["channels"] == 1 else WEAK_COLOUR, batch["pixels"], rng)
+
+
+def _cut_out(
+    crop: CropResized,
+    batch: Batch,
+    spec: Spec,
+    rng: torch.Generator,
+    shape: tuple[int, int] | None = None,
+) -> torch.Tensor:
+    """A part of each picture in another light, scaled to the shape."""
+    pixels = unit(batch["pixels"])
+    pixels = crop.apply(pixels, crop.draw(pixels, rng), shape)
+    return compose(_LIGHT_GREY if spec["channels"] == 1 else _LIGHT_COLOUR, pixels, rng)
 
 
 def _learned(spec: Spec) -> LearnedChoose:

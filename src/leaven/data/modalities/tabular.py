@@ -24,6 +24,7 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.cells import days, level_names, numbers
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
+from leaven.data.views.corrupting import CorruptCells
 from leaven.data.views.table_ops import SwapCells, cells
 from leaven.data.words import word_codes
 
@@ -31,6 +32,7 @@ __all__ = ["BUCKETS", "Tabular"]
 
 WEAK = SwapCells(0.1, 0.1)
 STRONG = SwapCells(0.3, 0.6)
+CONTRASTIVE = CorruptCells(0.6)
 
 #: Columns of "numeric" that one column of texts becomes.
 BUCKETS = 64
@@ -119,6 +121,10 @@ class Tabular(Modality):
         """30 to 60 % of the cells from other rows."""
         return _swapped(STRONG, batch, spec, rng)
 
+    def contrastive(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """Exactly 60 % of each row's cells from other rows."""
+        return _swapped(CONTRASTIVE, batch, spec, rng)
+
     def show(self, dataset: Dataset, position: int) -> Shown:
         """All cells as text, each at most 200 characters; not escaped."""
         row = dataset.records.slice(position, 1).to_pylist()[0]
@@ -128,7 +134,9 @@ class Tabular(Modality):
         }
 
 
-def _swapped(operation: SwapCells, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+def _swapped(
+    operation: SwapCells | CorruptCells, batch: Batch, spec: Spec, rng: torch.Generator
+) -> Batch:
     """Cells swapped as wholes: a text's buckets stay together."""
     numeric, codes = batch["numeric"], batch["codes"]
     widths = [1] * len(spec["numeric"]) + [BUCKETS] * len(spec["text"])

@@ -34,6 +34,7 @@ STRONG = (
     DropSpan(0.0, 0.15),
     DropWords(0.25, 0.4),
 )
+CONTRASTIVE = (DropSpan(0.0, 0.15), DropWords(0.1, 0.25))
 
 _LONGEST = 256
 _SAMPLE = 10_000
@@ -107,10 +108,14 @@ class Text(Modality):
 
         Where there are rewritings, of one of them or of the original, each as likely.
         """
-        tokens = batch["tokens"]
-        if "rewritten" in batch:
-            tokens = _one_of(tokens, batch["rewritten"], rng)
-        return {"tokens": compose(STRONG, tokens, rng)}
+        return {"tokens": compose(STRONG, _said(batch, rng), rng)}
+
+    def contrastive(self, batch: Batch, spec: Spec, rng: torch.Generator) -> Batch:
+        """A span and some single words dropped: milder than the strong view, in order.
+
+        Where there are rewritings, of one of them or of the original, each as likely.
+        """
+        return {"tokens": compose(CONTRASTIVE, _said(batch, rng), rng)}
 
     def show(self, dataset: Dataset, position: int) -> Shown:
         """The text, at most 2000 characters of it; not escaped."""
@@ -157,6 +162,13 @@ def _rows(
     tail = np.where(place >= length - length // 4, np.maximum(counts - length, 0), 0)
     source = np.where(place < counts, starts[:, None] + place + tail, len(codes))
     return np.append(codes, np.int32(0))[source]
+
+
+def _said(batch: Batch, rng: torch.Generator) -> torch.Tensor:
+    """The tokens, or those of a rewriting where there are any."""
+    if "rewritten" not in batch:
+        return batch["tokens"]
+    return _one_of(batch["tokens"], batch["rewritten"], rng)
 
 
 def _one_of(tokens: torch.Tensor, rewritten: torch.Tensor, rng: torch.Generator) -> torch.Tensor:

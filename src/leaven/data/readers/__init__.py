@@ -17,6 +17,7 @@ from leaven.data.readers.delimited import read_delimited
 from leaven.data.readers.folders import LABEL_TABLES, read_class_folders, read_flat_folder
 from leaven.data.readers.graphs import graph_tables, read_graph_archive, read_graph_tables
 from leaven.data.readers.objects import read_objects
+from leaven.data.readers.series import is_headless, read_headless, read_ts
 
 __all__ = ["read"]
 
@@ -32,6 +33,7 @@ _READERS: dict[str, _Reader] = {
     ".jsonl": read_objects,
     ".ndjson": read_objects,
     ".json": read_objects,
+    ".ts": read_ts,
 }
 
 
@@ -62,7 +64,7 @@ def read(
             return graph
         raw = _folder(Path(paths[0]), labels, roles, cache)
     else:
-        raw = _tables(paths, cache)
+        raw = _tables(paths, cache, series=roles.modality == "series")
     return assemble(raw, roles, name=_stem(paths[0]), source=source, cache=cache)
 
 
@@ -92,14 +94,14 @@ def _folder(
     folders = [p for p in entries if p.is_dir() and p.name != "__MACOSX"]
     tables = [p for p in entries if p.is_file() and _ending(p.name) in _READERS]
     if tables and len(tables) == len(entries) and labels is None:
-        return _tables([str(p) for p in tables], cache)
+        return _tables([str(p) for p in tables], cache, series=roles.modality == "series")
     if labels is not None or beside:
         table = os.fspath(labels) if labels is not None else str(beside[0])
         if labels is not None and not Path(table).exists() and (folder / table).exists():
             table = str(folder / table)
         return read_flat_folder(folder, _tables([table], cache), roles)
     if not entries:
-        raise DataError(f"{folder} is empty. Give a folder that holds tables, images or texts.")
+        raise DataError(f"{folder} is empty. Give a folder of tables, images, sounds or texts.")
     if roles.label is False:  # then sub-folders are no classes, and all files count
         return read_flat_folder(folder, None, roles)
     if folders:
@@ -110,8 +112,8 @@ def _folder(
     )
 
 
-def _tables(paths: Sequence[str], cache: Path | None) -> Raw:
-    """Read table files one after the other."""
+def _tables(paths: Sequence[str], cache: Path | None, *, series: bool = False) -> Raw:
+    """Read table files one after the other; those of series may be without a header."""
     refused: list[Refused] = []
     findings: list[Finding] = []
     with Spool(cache) as spool:
@@ -119,6 +121,7 @@ def _tables(paths: Sequence[str], cache: Path | None) -> Raw:
             reader = _READERS.get(_ending(path)) or _sniffed(path)
             if reader is read_delimited:
                 _refuse_binary(path)
+                reader = read_headless if series and is_headless(path) else reader
             source = Path(path).name
             if sum(Path(other).name == source for other in paths) > 1:
                 source = path
@@ -167,5 +170,5 @@ def _refuse_binary(path: str) -> None:
 def _no_table(path: str) -> DataError:
     return DataError(
         f"{path!r} is no table that can be read. Give CSV, TSV, Parquet, JSON Lines or a JSON "
-        "array (also as .gz), or a folder of images or .txt files."
+        "array (also as .gz), or a folder of images, sounds or .txt files."
     )

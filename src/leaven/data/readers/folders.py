@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from leaven.core.errors import DataError, UnknownNameError
 from leaven.data.assemble import Roles
 from leaven.data.conversion import as_strings
-from leaven.data.kinds import IMAGE_SUFFIXES
+from leaven.data.kinds import AUDIO_SUFFIXES, IMAGE_SUFFIXES
 from leaven.data.labels import label_column
 from leaven.data.lines import Lines
 from leaven.data.raw import ROW, SOURCE, Raw, Refused, Spool
@@ -23,7 +23,12 @@ __all__ = ["LABEL_TABLES", "read_class_folders", "read_flat_folder"]
 
 LABEL_TABLES = ("labels.csv", "labels.parquet", "metadata.csv")
 _UNLABELLED = ("unlabelled", "unlabeled")
-_FILE_COLUMNS = ("file", "filename", "file_name", "path", "image", "image_path")
+_FILE_COLUMNS = (
+    "file", "filename", "file_name", "path", "image", "image_path", "audio", "audio_path",
+)  # fmt: skip
+#: Of as many files of two kinds, the kind that stands first counts.
+_SUFFIXES = {"image": IMAGE_SUFFIXES, "audio": AUDIO_SUFFIXES, "text": (".txt",)}
+_OTHERS = {"image": "not an image", "audio": "not a sound", "text": "not a .txt file"}
 _LONGEST_TEXT = 1 << 20
 _BATCH = 2_000
 
@@ -48,19 +53,20 @@ def _listed(folder: Path) -> list[str]:
 
 
 def _sorted_out(names: Sequence[str], folder: Path) -> tuple[str, list[str], list[Refused]]:
-    """What most files are, `image` or `text`, those files, and the refused others."""
+    """What most files are, `image`, `audio` or `text`, those files, and the refused others."""
     by_suffix = Counter(Path(name).suffix.lower() for name in names)
-    images = sum(count for suffix, count in by_suffix.items() if suffix in IMAGE_SUFFIXES)
-    if not images and not by_suffix[".txt"]:
+    counts = {kind: sum(by_suffix[end] for end in ends) for kind, ends in _SUFFIXES.items()}
+    kind = max(counts, key=lambda kind: counts[kind])
+    if not counts[kind]:
         raise DataError(
-            f"{folder} holds no images ({' '.join(IMAGE_SUFFIXES)}), no .txt files and no tables. "
+            f"{folder} holds no images ({' '.join(IMAGE_SUFFIXES)}), no sounds "
+            f"({' '.join(AUDIO_SUFFIXES)}), no .txt files and no tables. "
             f"It holds: {', '.join(list(names)[:5]) or 'nothing'}."
         )
-    kind = "image" if images >= by_suffix[".txt"] else "text"
-    suffixes = IMAGE_SUFFIXES if kind == "image" else (".txt",)
+    suffixes = _SUFFIXES[kind]
     fit = [name for name in names if name.lower().endswith(suffixes)]
     others = [name for name in names if not name.lower().endswith(suffixes)]
-    reason = "not an image" if kind == "image" else "not a .txt file"
+    reason = _OTHERS[kind]
     detail = f"the name does not end in one of {' '.join(suffixes)}"
     return kind, fit, [(name, 0, reason, detail) for name in others]
 
@@ -149,7 +155,7 @@ def _files(folder: Path, kind: str, names: Sequence[str], beside: pa.Table) -> R
         feature += "_"
     for name, column in zip(beside.column_names, beside.columns, strict=True):
         where[name] = column
-    if kind == "image":
+    if kind != "text":
         table = pa.table({feature: pa.array(names, pa.string()), **where})
         return Raw(table, root=folder, listed=True)
     refused: list[Refused] = []

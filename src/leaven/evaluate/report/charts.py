@@ -16,6 +16,7 @@ __all__ = [
     "Series",
     "Timeline",
     "bars",
+    "channels",
     "difference",
     "heatmap",
     "histogram",
@@ -360,3 +361,36 @@ def sparkline(values: Sequence[float], width: int = 240) -> Markup:
     path = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in enumerate(values))
     label = f"{len(values)} values from {decimal(min(values), 2)} to {decimal(max(values), 2)}"
     return picture(width, 64, label, f'<polyline points="{path}" class="plain stroke"/>')
+
+
+def channels(rows: Sequence[tuple[str, Sequence[float | None]]], width: int = 240) -> Markup:
+    """A time series, one line a channel under the other; None leaves a gap."""
+    alone = len(rows) == 1
+    high, shapes, told = (64 if alone else 46), [], []
+    for number, (name, values) in enumerate(rows):
+        top = number * high + (0 if alone else 13)
+        known = [value for value in values if value is not None]
+        told.append(f"{name}: {len(values)} places")
+        if not alone:
+            shapes.append(text(0, top - 2, fit(name, width), "soft small"))
+        if not known:
+            continue
+        told[-1] += f" from {decimal(min(known), 2)} to {decimal(max(known), 2)}"
+        x = Scale(0, max(len(values) - 1, 1), 3, width - 3)
+        y = Scale(min(known), max(known), (number + 1) * high - 4, top + 4)
+        for run in _runs(values):
+            path = " ".join(f"{x(i):.1f},{y(v):.1f}" for i, v in run)
+            line_ = f'<polyline points="{path}" class="plain stroke"/>'
+            shapes.append(line_ if len(run) > 1 else circle(x(run[0][0]), y(run[0][1]), 1, "ink"))
+    return picture(width, high * len(rows), "; ".join(told), *shapes)
+
+
+def _runs(values: Sequence[float | None]) -> list[list[tuple[int, float]]]:
+    """Stretches without a gap, as places and values."""
+    runs: list[list[tuple[int, float]]] = [[]]
+    for place, value in enumerate(values):
+        if value is not None:
+            runs[-1].append((place, value))
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]

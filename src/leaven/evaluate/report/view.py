@@ -15,7 +15,7 @@ from leaven.evaluate.report.story import View, interval, part
 from leaven.evaluate.report.svg import responsive
 from leaven.evaluate.report.training import confidence, pseudo_labels, training
 
-__all__ = ["view"]
+__all__ = ["listed_findings", "view"]
 
 _FIGURES = (
     ("accuracy", "Accuracy", "Share of records whose predicted class is the true one.", True),
@@ -67,7 +67,7 @@ def view(story: View, shown: View) -> View:
         "confidence": confidence(story),
         "calibration": _calibration(story),
         "labels": _labels(story),
-        "findings": _findings(story),
+        "findings": listed_findings(story),
         "margin": _margin(story),
     }
 
@@ -228,11 +228,14 @@ def _mistakes(story: View, shown: View) -> tuple[list[View], View | None]:
 
 
 def _cards(records: list[View]) -> list[View]:
-    """Shown records; a vector gets its line."""
+    """Shown records; a vector gets its line, a series one a channel."""
     for card in records:
         record = part(card, "shown")
         if record.get("kind") == "vector":
             record["chart"] = charts.sparkline(record["values"])
+        elif record.get("kind") == "series":
+            rows = [(channel["name"], channel["values"]) for channel in record["channels"]]
+            record["chart"] = charts.channels(rows)
     return records
 
 
@@ -298,7 +301,7 @@ def _labels(story: View) -> View | None:
     }
 
 
-def _findings(story: View) -> list[View]:
+def listed_findings(story: View) -> list[View]:
     """Checks, the gravest first."""
     found = [f for f in part(story, "dataset").get("findings") or [] if isinstance(f, dict)]
     order = list(_SEVERITIES)

@@ -27,7 +27,7 @@ T = TypeVar("T")
 _LONGEST = 200  # signs of one choice
 #: Parts of a row of which several may stand together, and those that may be left out.
 _SEVERAL = ("accept", "align")
-_OPTIONAL = ("align", "ramp", "fairness")
+_OPTIONAL = ("align", "ramp", "fairness", "predictor")
 
 
 def composed(objective: T, settings: Mapping[str, Any]) -> T:

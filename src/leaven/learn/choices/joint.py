@@ -12,7 +12,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -54,6 +54,9 @@ class Projection(Choice, ABC):
 class Branch(Choice, ABC):
     """Where the targets come from. `state` is built with the projector as well."""
 
+    #: Whether the targets take gradients, so that both sides learn.
+    learns: ClassVar[bool] = False
+
     def build(self, network: Network, projector: nn.Module) -> nn.Module | None:
         """What it keeps: a second encoder and projector, whose parameters take no gradient."""
         return None
@@ -88,6 +91,9 @@ class Projected:
 
 class Agreement(Choice, ABC):
     """How far projections are from agreeing, and what keeps them from being all alike."""
+
+    #: Whether it keeps the records apart by itself; else branch and predictor must.
+    repels: ClassVar[bool] = True
 
     def build(self, problem: Problem, width: int) -> nn.Module | None:
         """What it keeps: prototypes that are trained, a queue, a centre."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from leaven.learn.choices.choice import part, within
 from leaven.learn.choices.joint import Projection
 
-__all__ = ["Perceptron"]
+__all__ = ["Perceptron", "Prototypes", "Squashed"]
 
 
 @part("predictor")
@@ -51,3 +53,71 @@ class Perceptron(Projection):
                 made.append(nn.BatchNorm1d(width, affine=False))
             inputs = width
         return nn.Sequential(*made)
+
+
+@part("projector")
+@dataclass(frozen=True)
+class Squashed(Projection):
+    """One layer, normalisation, tanh (Saeed et al. 2021, COLA, section 2).
+
+    It normalises each number over the batch, where the paper normalises each record: what pooled
+    features have in common would else leave all records at one point from the start.
+    """
+
+    out: int = 128
+
+    def __post_init__(self) -> None:
+        within("out of Squashed", self.out, 2, 65536)
+
+    @property
+    def outputs(self) -> int:
+        """`out`."""
+        return self.out
+
+    def build(self, inputs: int) -> nn.Module:
+        """The layer."""
+        layer = nn.Linear(inputs, self.out, bias=False)
+        return nn.Sequential(layer, nn.BatchNorm1d(self.out), nn.Tanh())
+
+
+@part("projector")
+@dataclass(frozen=True)
+class Prototypes(Projection):
+    """A perceptron, and the cosines of what it gives with prototypes that are learnt.
+
+    Caron et al. 2020 (SwAV), section 3.1; Caron et al. 2021 (DINO), appendix C, where prototypes
+    are held to length one likewise. The perceptron has two layers, `hidden` and `width` wide.
+    """
+
+    count: int = 128
+    hidden: int = 256
+    width: int = 64
+
+    def __post_init__(self) -> None:
+        within("count of Prototypes", self.count, 2, 65536)
+        within("hidden of Prototypes", self.hidden, 2, 65536)
+        within("width of Prototypes", self.width, 2, 65536)
+
+    @property
+    def outputs(self) -> int:
+        """`count`."""
+        return self.count
+
+    def build(self, inputs: int) -> nn.Module:
+        """The perceptron and the prototypes."""
+        body = Perceptron(self.width, self.hidden).build(inputs)
+        return nn.Sequential(body, _Cosines(self.width, self.count))
+
+
+class _Cosines(nn.Module):
+    """(u, count) cosines of (u, width) with the rows of a matrix."""
+
+    def __init__(self, width: int, count: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(count, width) / width**0.5)
+
+    def forward(self, projected: Tensor) -> Tensor:
+        """In full precision: they are divided by temperatures of a few hundredths."""
+        with torch.autocast(projected.device.type, enabled=False):
+            normed = F.normalize(projected.to(self.weight.dtype), dim=-1)
+            return F.linear(normed, F.normalize(self.weight, dim=-1))

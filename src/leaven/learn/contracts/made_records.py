@@ -75,10 +75,42 @@ def _rows(n: int, seed: int) -> Made:
     return Dataset.from_frame(pa.table(columns), label=False, modality="tabular"), kinds
 
 
+def _sounds(n: int, seed: int) -> Made:
+    """A tone that rises, falls, beats or has an overtone, of any pitch, anywhere in noise."""
+    rng = np.random.default_rng((seed, 6))
+    kinds = np.arange(n) % _KINDS
+    time = np.arange(2_800) / 16_000  # 0.175 seconds
+    sounds = []
+    for kind in kinds:
+        pitch, loud = rng.uniform(400, 900), 10 ** rng.uniform(-2, -1)
+        slope = 4_000 * ((kind == 0) - 1.0 * (kind == 1))
+        phase = 2 * np.pi * (pitch + (1_400 if kind == 1 else 0) + slope * time) * time
+        tone = np.sin(phase) * (1 + (kind == 2) * np.sign(np.sin(2 * np.pi * 30 * time)))
+        tone = tone + (kind == 3) * np.sin(4.1 * phase)
+        sound = 0.7 * rng.normal(size=4_800)
+        start = int(rng.integers(0, 2_000))
+        sound[start : start + len(tone)] += tone
+        sounds.append((loud * sound).astype(np.float32))
+    return Dataset.from_arrays(sounds, modality="audio"), kinds
+
+
+def _series(n: int, seed: int) -> Made:
+    """A swing of one of four periods, begun anywhere, under noise and a slope of its own."""
+    rng = np.random.default_rng((seed, 7))
+    kinds = np.arange(n) % _KINDS
+    steps = np.arange(64)
+    turns = steps / np.array([5.0, 6.5, 8.5, 11.0])[kinds][:, None] + rng.uniform(0, 1, (n, 1))
+    slope = rng.normal(0, 1, (n, 1)) * (steps / 32 - 1)
+    values = np.sin(2 * np.pi * turns) + slope + rng.normal(0, 0.8, (n, 64))
+    return Dataset.from_arrays(values.astype(np.float32), modality="series"), kinds
+
+
 #: By modality: (number of records, seed) to a set and the kinds of its records.
 MADE_RECORDS: dict[str, Callable[[int, int], Made]] = {
+    "audio": _sounds,
     "embedding": _vectors,
     "image": _pictures,
+    "series": _series,
     "tabular": _rows,
     "text": _texts,
 }

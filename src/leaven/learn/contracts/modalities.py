@@ -19,7 +19,7 @@ from leaven.learn.encoder import ENCODERS
 
 __all__ = ["MODALITY_CHECKS", "check_modality"]
 
-_SHOWN = {"image": "png", "text": "text", "row": "cells"}
+_SHOWN = {"image": "png", "audio": "wav", "text": "text", "row": "cells", "series": "channels"}
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ class GCN(GraphEncoder):
 
     name = "gcn"
     summary = "two graph convolutions, 64 units"
+    size = "base"
 
     def __init__(self, inputs: int, hidden: int = 64, dropout: float = 0.5) -> None:
         super().__init__(inputs=inputs, hidden=hidden, dropout=dropout)

@@ -21,6 +21,7 @@ class MLP(Encoder):
     name = "mlp"
     modality = "embedding"
     summary = "one hidden layer of 256 beside the standardised embedding"
+    size = "base"
     centre: Tensor
     scale: Tensor
 

@@ -27,6 +27,7 @@ class NgramNetwork(Encoder):
     name = "ngram-bag"
     modality = "text"
     summary = "a hidden layer of 256 over the latent components of words and pairs"
+    size = "tiny"
 
     def __init__(self, rows: int = 30_000, width: int = 256, hidden: int = 256) -> None:
         super().__init__(rows=rows, width=width, hidden=hidden)

@@ -42,6 +42,7 @@ class SmallConvNet(Encoder):
     modality = "image"
     summary = "a stem and two or three stages of two 3×3 convolutions, about 0.6 M weights"
     mixed = True
+    size = "tiny"
     mean: Tensor
     deviation: Tensor
 
@@ -81,6 +82,10 @@ class SmallConvNet(Encoder):
         maps = self.body(entered.contiguous(memory_format=torch.channels_last))
         mean: Tensor = maps.float().mean((2, 3))
         return mean
+
+    def layers(self) -> list[nn.Module]:
+        """The stem and each convolution."""
+        return list(self.body)
 
 
 ENCODERS.add(SmallConvNet.name, SmallConvNet)

@@ -26,6 +26,7 @@ class TabularMLP(Encoder):
     name = "tabular-mlp"
     modality = "tabular"
     summary = "two hidden layers of 256 beside the plain scores"
+    size = "base"
 
     def __init__(self, numeric: int, levels: tuple[int, ...], hidden: int = 256) -> None:
         super().__init__(numeric=numeric, levels=list(levels), hidden=hidden)
@@ -58,6 +59,11 @@ class TabularMLP(Encoder):
     def represent(self, entered: Tensor) -> Tensor:
         """(batch, width) the scores and the hidden layers."""
         return torch.cat([entered, self.body(entered)], 1)
+
+    def layers(self) -> list[nn.Module]:
+        """The two hidden layers, each with its norm."""
+        parts = list(self.body)
+        return [nn.ModuleList(parts[:3]), nn.ModuleList(parts[4:])]
 
 
 ENCODERS.add(TabularMLP.name, TabularMLP)

@@ -21,6 +21,7 @@ class TabularStandard(Encoder):
     name = "tabular-standard"
     modality = "tabular"
     summary = "normal scores of the quantiles, one-hot categories, frozen"
+    size = "tiny"
     ready = True
 
     def __init__(self, numeric: int, levels: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""A small transformer for text, trained from scratch."""
+"""Transformers for text that start from nothing: a small one, and one of four layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from leaven.data.dataset import Index
 from leaven.data.modality import Spec
 from leaven.learn.encoder import ENCODERS, SequenceEncoder, sample
 
-__all__ = ["TextTransformer"]
+__all__ = ["TextTransformer", "TextTransformerLarge"]
 
 
 class TextTransformer(SequenceEncoder):
@@ -20,12 +20,16 @@ class TextTransformer(SequenceEncoder):
 
     Order matters to it, which it does not to a bag. It starts from nothing, so it wants some
     hundred labels or a pretraining stage before it beats the bag.
+
+    Words have slots: 0 for no word, 1 for a word that is not among the common ones, and from 2 on
+    the common ones, the most frequent first.
     """
 
     name = "text-transformer"
     modality = "text"
     summary = "two layers of width 128 over 20,000 words, from scratch"
     mixed = True
+    size = "base"
     slot: Tensor
 
     def __init__(
@@ -58,16 +62,28 @@ class TextTransformer(SequenceEncoder):
         self.slot[0] = 0
         self.slot[kept] = torch.arange(2, len(kept) + 2, dtype=torch.int32)
 
-    def enter(self, batch: Batch) -> Tensor:
-        """(batch, longest, width + 1) words' vectors, and last whether there is a word.
+    @property
+    def known(self) -> int:
+        """How many words have a slot of their own: the slots 2 … known + 1."""
+        return max(int(self.slot.max()) - 1, 0)
+
+    def slots(self, batch: Batch) -> Tensor:
+        """(batch, longest) slots of the words, from tokens (batch, length).
 
         As long as the longest text of the batch: no work on common padding.
         """
         longest = max(int((batch["tokens"] > 0).sum(1).max()), 1)
-        slots = self.slot[batch["tokens"][:, :longest].long()].long()
+        return self.slot[batch["tokens"][:, :longest].long()].long()
+
+    def embed(self, slots: Tensor) -> Tensor:
+        """(batch, longest, width + 1) words' vectors, and last whether there is a word."""
         there = (slots > 0).float()
         there[:, 0] = 1.0  # attention over nothing is not a number
         return torch.cat([self.embedding(slots), there.unsqueeze(-1)], -1)
+
+    def enter(self, batch: Batch) -> Tensor:
+        """(batch, longest, width + 1) see `embed`."""
+        return self.embed(self.slots(batch))
 
     def states(self, entered: Tensor, causal: bool = False) -> Tensor:
         """(batch, places, width) of each word.
@@ -86,5 +102,24 @@ class TextTransformer(SequenceEncoder):
         normed: Tensor = self.norm(states)
         return normed
 
+    def layers(self) -> list[nn.Module]:
+        """The words, then each layer, the last of them with the norm behind it."""
+        *lower, top = self.body.layers
+        return [self.embedding, *lower, nn.ModuleList([top, self.norm])]
+
+
+class TextTransformerLarge(TextTransformer):
+    """The same with four layers of width 256: for pretraining on many texts."""
+
+    name = "text-transformer-large"
+    summary = "four layers of width 256 over 20,000 words, from scratch"
+    size = "large"
+
+    @classmethod
+    def configure(cls, spec: Spec) -> dict[str, Any]:
+        """As long as the records."""
+        return {"length": spec["length"], "width": 256, "layers": 4, "heads": 8}
+
 
 ENCODERS.add(TextTransformer.name, TextTransformer)
+ENCODERS.add(TextTransformerLarge.name, TextTransformerLarge)

@@ -42,6 +42,7 @@ class WideResNet(Encoder):
     modality = "image"
     summary = "a wide residual network with batch normalisation, 1.5 M weights: the field's own"
     mixed = True
+    size = "base"
     mean: Tensor
     deviation: Tensor
     passes: Tensor
@@ -92,13 +93,21 @@ class WideResNet(Encoder):
         mean: Tensor = maps.float().mean((2, 3))
         return mean
 
+    def layers(self) -> list[nn.Module]:
+        """The stem, then each block, the last of them with the normalisation behind it."""
+        *lower, top = self.blocks
+        return [self.stem, *lower, nn.ModuleList([top, self.last])]
+
     @torch.no_grad()
     def _remember(self) -> None:
-        """Move the running statistics towards those of the pass; the device is not waited for."""
+        """Move the running statistics towards those of the pass; the device is not waited for.
+
+        A layer that is held in evaluation mode saw none, and keeps its own.
+        """
         self.passes += 1
         share = (10 / (self.passes + 9)).clamp_(min=0.001)
         for norm in self.modules():
-            if isinstance(norm, _Norm):
+            if isinstance(norm, _Norm) and norm.training:
                 norm.mean.lerp_(norm.seen_mean, share)
                 norm.variance.lerp_(norm.seen_variance, share)
 

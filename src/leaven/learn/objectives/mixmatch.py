@@ -22,7 +22,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 
 from leaven.data.views.mixing import MixUp
 from leaven.learn.choices.choice import Ramp, within
@@ -68,7 +67,7 @@ class MixMatch(Objective):
             said = task.probabilities(now.network(entered[len(targets) :]))
         guess = torch.stack(said.chunk(self.views)).mean(0)
         sharpened = Sharpen(self.temperature)(guess)
-        given = F.one_hot(targets, guess.shape[-1]).to(guess.dtype)
+        given = task.shares(targets, guess.shape[-1]).to(guess.dtype)
         target = torch.cat([given, sharpened.repeat(self.views, 1)])
         mixing = MixUp(self.alpha, keep=True)
         mix = mixing.draw(entered, now.draw.rng)

@@ -99,7 +99,7 @@ class ReMixMatch(Objective):
         guess = self._guess(now, anchor)
         sharpened = Sharpen(self.temperature)(guess)
         entered = now.network.enter(concatenate(labelled, *strong, anchor))
-        given = F.one_hot(draw.targets, guess.shape[-1]).to(guess.dtype)
+        given = now.task.shares(draw.targets, guess.shape[-1]).to(guess.dtype)
         target = torch.cat([given, sharpened.repeat(self.views + 1, 1)])
         mixing = MixUp(self.alpha, keep=True)
         mix = mixing.draw(entered, draw.rng)

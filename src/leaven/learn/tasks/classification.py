@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -12,10 +15,20 @@ __all__ = ["Classification"]
 
 
 @TASKS.register("classification")
+@dataclass(frozen=True)
 class Classification(Task):
-    """Softmax over k classes, cross-entropy against the class's number."""
+    """Softmax over k classes, cross-entropy against the class's number.
 
-    name = "classification"
+    A share `smoothing` of each label is spread evenly over all classes, its own among them
+    (Szegedy et al. 2016, arXiv:1512.00567, section 7).
+    """
+
+    name: ClassVar[str] = "classification"
+    smoothing: float = 0.0
+
+    def smoothed(self, share: float) -> Classification:
+        """With that share."""
+        return replace(self, smoothing=share)
 
     def head(self, width: int, k: int) -> LinearHead:
         """A linear layer that starts at zero, so that training starts at even probabilities."""
@@ -26,7 +39,12 @@ class Classification(Task):
 
     def loss(self, output: Tensor, target: Tensor) -> Tensor:
         """(batch,) cross-entropy in nats."""
-        return F.cross_entropy(output, target, reduction="none")
+        return F.cross_entropy(output, target, reduction="none", label_smoothing=self.smoothing)
+
+    def shares(self, target: Tensor, k: int) -> Tensor:
+        """(batch, k) one for the label's class, or what smoothing makes of it."""
+        whole = F.one_hot(target, k).float()
+        return whole * (1 - self.smoothing) + self.smoothing / k
 
     def probabilities(self, output: Tensor) -> Tensor:
         """(batch, k) softmax."""

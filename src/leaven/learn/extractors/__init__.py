@@ -1,0 +1,1 @@
+"""Frozen encoders from elsewhere, one adapter a modality; `learn/extractor.py` finds them."""

@@ -1,0 +1,44 @@
+"""Series brought to one unit a channel, as the encoders of series read them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from leaven.data.arrays import Arrays, Batch
+from leaven.data.dataset import Index
+from leaven.learn.encoder import sample
+
+__all__ = ["StandardSeries"]
+
+
+class StandardSeries(nn.Module):
+    """Each channel less its mean, by its deviation, both over all measured values."""
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("deviation", torch.ones(channels))
+
+    def learn(self, arrays: Arrays, index: Index, seed: int) -> None:
+        """The mean and deviation of each channel in up to 5,000 records."""
+        batch = arrays.batch(sample(index, 5000, seed))
+        values, there = batch["values"].double(), batch["there"].double()
+        count = there.sum((0, 1)).clamp_min(1)
+        mean = (values * there).sum((0, 1)) / count
+        spread = (((values - mean) * there).square().sum((0, 1)) / count).sqrt()
+        self.mean.copy_(mean)
+        self.deviation.copy_(torch.where(spread > 1e-8 * (1 + mean.abs()), spread, 1.0))
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """(batch, steps, channels) values, and whether a step lies within the channel's series.
+
+        Values are 0 before the first and after the last that was measured.
+        """
+        there = batch["there"]
+        begun, ahead = there.cummax(1).values, there.flip(1).cummax(1).values.flip(1)
+        within = (begun * ahead).to(batch["values"].dtype)
+        return (batch["values"] - self.mean) / self.deviation * within, within

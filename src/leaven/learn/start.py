@@ -1,0 +1,93 @@
+"""What a fit may begin with: an encoder that was pretrained, and how its records are decoded."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from leaven.core.errors import LeavenError, RunError, SettingError
+from leaven.learn.encoder import Encoder
+from leaven.learn.front import Front
+from leaven.learn.heads.bare import BareHead
+from leaven.learn.network import Network
+
+__all__ = ["PRETRAINING", "Start", "find_start"]
+
+#: The file that makes a folder a pretraining run.
+PRETRAINING = "pretraining.json"
+
+
+@dataclass(frozen=True)
+class Start:
+    """A pretrained encoder, the front that its records come through, and the pretext's name.
+
+    `features` (n, width) are its features of some of the records that it was pretrained on, by
+    which other records can be told from them.
+    """
+
+    front: Front
+    encoder: Encoder
+    pretext: str
+    features: npt.NDArray[np.float32]
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder's files, the features and `start.json`, which comes last."""
+        Network(self.encoder, BareHead(self.encoder.width)).save(folder)
+        save_file({"features": self.features}, folder / "features.safetensors")
+        told = {"pretext": self.pretext, "front": asdict(self.front)}
+        partial = folder / "start.json.part"
+        partial.write_text(json.dumps(told, indent=1))
+        os.replace(partial, folder / "start.json")
+
+    @classmethod
+    def load(cls, folder: Path) -> Start:
+        """Read what `save` wrote; RunError when it is missing or damaged."""
+        try:
+            told: dict[str, Any] = json.loads((folder / "start.json").read_text())
+            front, pretext = Front(**told["front"]), str(told["pretext"])
+            encoder = Network.load(folder).encoder
+            features = load_file(folder / "features.safetensors")["features"]
+            if front.views.name != encoder.modality:
+                raise ValueError(f"its encoder does not read {front.views.name} records")
+            if features.ndim != 2 or features.shape[1] != encoder.width:
+                raise ValueError("its features are not those of its encoder")
+        except (
+            OSError, ValueError, KeyError, TypeError, LookupError, LeavenError, SafetensorError
+        ) as broken:  # fmt: skip
+            raise RunError(
+                f"No usable encoder in '{folder}': {broken}. Pretrain again, or restore the folder."
+            ) from broken
+        return cls(front, encoder, pretext, features)
+
+
+def find_start(encoder: str, modality: str) -> Start | None:
+    """The start that `--encoder` names, where it names the folder of a pretraining run; else None.
+
+    Raises RunError for an unfinished or damaged one, SettingError for records of another modality.
+    """
+    folder = Path(encoder)
+    if not encoder or not folder.is_dir():
+        return None
+    if not (folder / PRETRAINING).is_file():
+        if (folder / "work" / "arrays").is_dir() and not (folder / "config.json").is_file():
+            raise RunError(
+                f"'{encoder}' holds no finished pretraining. Give the same pretrain command again "
+                "to go on, and then its folder."
+            )
+        return None
+    start = Start.load(folder / "encoder")
+    if start.front.modality != modality:
+        raise SettingError(
+            "encoder",
+            f"one pretrained on {modality} records",
+            f"{encoder} (pretrained on {start.front.modality} records)",
+        )
+    return start
