@@ -259,18 +259,16 @@ def _part(rows: list[dict[str, Any]]) -> str:
     cpu = sorted({r["set"]: r["pretraining_cpu_seconds"] for r in rows}.items())
     told = ", ".join(f"{name} {count}" for name, count in steps)
     spent = ", ".join(f"{name} {seconds:.0f}" for name, seconds in cpu)
-    return "\n".join(
-        [
-            "Accuracy on at most 4,000 official test records in %, mean ± standard deviation over "
-            "seeds; the seed draws the labels, the 10,000 training records and all else.",
-            "",
-            _told(rows),
-            "",
-            f"Steps of pretraining: {told}; of a fit that trains the encoder: "
-            f"{max(r['steps'] for r in rows)}. CPU seconds of one pretraining, other work on the "
-            f"machine: {spent}. {'; '.join(machines)}.",
-        ]
+    lead = (
+        "Accuracy on at most 4,000 official test records in %, mean ± standard deviation over "
+        "seeds; the seed draws the labels, the 10,000 training records and all else."
     )
+    tail = (
+        f"Steps of pretraining: {told}; of a fit that trains the encoder: "
+        f"{max(r['steps'] for r in rows)}. CPU seconds of one pretraining, other work on the "
+        f"machine: {spent}. {'; '.join(machines)}."
+    )
+    return f"{lead}\n\n{_told(rows)}\n\n{tail}"
 
 
 def _parser() -> argparse.ArgumentParser:

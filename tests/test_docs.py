@@ -107,9 +107,16 @@ def test_every_method_stands_on_one_page_of_its_family(build: Any):
         (page.stem, name)
         for page, text in build.pages().items()
         for name in re.findall(r"^## `(.+)`$", text, re.MULTILINE)
+        if page.parent.name == "methods"
     ]
     assert sorted(name for _, name in heads) == sorted(m["name"] for m in api.methods())
     assert {name: page for page, name in heads} == {m["name"]: m["family"] for m in api.methods()}
+
+
+def test_every_pretext_has_its_section(build: Any):
+    text = build.pages()[ROOT / "docs" / "pretexts.md"]
+    named = re.findall(r"^## `(.+)`$", text, re.MULTILINE)
+    assert named == sorted(p["name"] for p in api.pretexts())
 
 
 def test_it_is_said_when_to_use_a_method_and_how_it_fails(build: Any):

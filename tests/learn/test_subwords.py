@@ -153,3 +153,23 @@ def _trained(fit: Generator[Step, None, Network]) -> Network:
         except StopIteration as done:
             network: Network = done.value
             return network
+
+
+def test_a_fit_adapts_it_and_predicts(tmp_path: Path):
+    """`adapt` says that it is trained; without, its features are frozen."""
+    from leaven import api
+
+    folder = saved(tmp_path / "model", "bert")
+    rng = np.random.default_rng(0)
+    kinds = np.arange(60) % 2
+    texts = [" ".join(rng.choice(WORDS[k * 3 : k * 3 + 4], 6)) for k in kinds]
+    labels = [f"kind {k}" if i < 24 else None for i, k in enumerate(kinds)]
+    dataset = Dataset.from_arrays(texts, labels, modality="text")
+    asked = {"encoder": str(folder), "method": "supervised", "budget": "3steps", "out": tmp_path}
+    run = api.fit(dataset, settings={"training.adapt": "lora"}, **asked)
+    assert run.predictor.network.encoder.name == "subword-transformer"
+    assert len(api.predict(run, texts).table) == 60
+    frozen = api.fit(dataset, **asked)
+    assert frozen.predictor.network.encoder.modality == "embedding"
+    with pytest.raises(SettingError, match="rewrite"):
+        api.fit(dataset, settings={"training.adapt": "lora"}, rewrite="context", **asked)

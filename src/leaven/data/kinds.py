@@ -244,7 +244,7 @@ def detect(
 
 
 def _guess(columns: list[Column], by_kind: dict[str, list[Column]], table: pa.Table) -> str:
-    for kind in ("image", "audio"):
+    for kind in ("image", "audio", "series"):
         if kind in by_kind:
             return kind
     telling = [c for c in columns if len(columns) == 1 or not _constant(table[c.name])]
@@ -252,8 +252,6 @@ def _guess(columns: list[Column], by_kind: dict[str, list[Column]], table: pa.Ta
         return "text"
     if [c.kind for c in telling] == ["vector"]:
         return "embedding"
-    if [c.kind for c in telling] == ["series"]:
-        return "series"
     return "tabular"
 
 

@@ -56,7 +56,7 @@ _KNOWN = 500  # labelled records that its probe asks about
 _KEPT = 1000  # records whose features are kept beside the encoder
 _RESTARTS = 2
 _PROBE = 0.02  # of a time budget, for the price of a step
-_TRAIN, _COMPARE = 0.6, 0.9  # of a time budget: when training ends, when the comparison does
+_TRAIN, _COMPARE = 0.55, 0.9  # of a time budget: when training ends, when the comparison does
 _ALONE = 0.92  # of it, when training ends where nothing is compared
 _SURE = 0.025  # the better of two ways is told of, so each has half of the usual 5 %
 _FEWEST = 200  # unlabelled records that suffice to be pretrained on without the labelled ones
@@ -389,7 +389,7 @@ def _affordable(found: _Found, each: float | None, folder: RunFolder) -> int:
         return max(20, min(300, (budget.steps or 1)))
     left = budget.seconds * _COMPARE - folder.elapsed
     # Two starts are trained on five folds; a supervised step is a part of a pretraining step.
-    return int(max(20, min(300, left / (10 * each * 0.4))))
+    return int(max(10, min(300, left / (10 * each * 0.5))))
 
 
 def _features(found: _Found, encoder: Encoder, index: Index) -> np.ndarray[Any, Any]:

@@ -110,6 +110,7 @@ def _starts(
     torch.manual_seed(problem.seed)
     untrained = problem.build_encoder()
     features = MODALITIES[problem.modality].features
+    plain = replace(problem, encoder=features)
     name = problem.encoder
     made = [
         _Start(SCRATCH, f"{name}, trained by the labels alone", _TRAINED, problem),
@@ -119,7 +120,7 @@ def _starts(
         ),
         _Start(
             "plain features", f"{features}, no network", _LABELLED,
-            replace(problem, encoder=features),
+            replace(plain, start=plain.build_encoder()),
         ),
         _Start(
             "self-supervised, frozen", f"{name}, pretrained here", _LABELLED,

@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from leaven.data.arrays import Arrays, Batch
-from leaven.data.dataset import Index
 from leaven.data.modality import Spec
-from leaven.learn.encoder import ENCODERS, Encoder, sample
+from leaven.learn.encoder import ENCODERS
+from leaven.learn.pixels import PixelEncoder
 
 __all__ = ["SmallConvNet"]
 
@@ -31,7 +30,7 @@ class _Block(nn.Sequential):
         )
 
 
-class SmallConvNet(Encoder):
+class SmallConvNet(PixelEncoder):
     """A stem, then stages of two 3×3 convolutions that halve the image to about 4×4; the mean.
 
     Parameters: channels of the image; widths of the stem and the stages; whether the stem
@@ -39,17 +38,11 @@ class SmallConvNet(Encoder):
     """
 
     name = "small-convnet"
-    modality = "image"
     summary = "a stem and two or three stages of two 3×3 convolutions, about 0.6 M weights"
-    mixed = True
     size = "tiny"
-    mean: Tensor
-    deviation: Tensor
 
     def __init__(self, channels: int, widths: tuple[int, ...], halve: bool) -> None:
         super().__init__(channels=channels, widths=list(widths), halve=halve)
-        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
         stem, *stages = widths
         layers = [_Block(channels, stem, 4 if halve else 3, 2 if halve else 1)]
         before = stem
@@ -65,17 +58,6 @@ class SmallConvNet(Encoder):
         side = max(spec["height"], spec["width"])
         widths = [48, 96, 192] if side <= 40 else [48, 96, 144, 192]
         return {"channels": spec["channels"], "widths": widths, "halve": side >= 16}
-
-    def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
-        """Mean and deviation of each channel, from up to 2,000 records."""
-        chosen = sample(index, 2000, seed)
-        pixels = arrays.batch(chosen)["pixels"].float().div_(255)
-        self.mean.copy_(pixels.mean((0, 2, 3)).reshape(self.mean.shape))
-        self.deviation.copy_(pixels.std((0, 2, 3)).clamp_min(0.05).reshape(self.mean.shape))
-
-    def enter(self, batch: Batch) -> Tensor:
-        """(batch, channels, h, w) standardised, from pixels in [0, 1]."""
-        return (batch["pixels"] - self.mean) / self.deviation
 
     def represent(self, entered: Tensor) -> Tensor:
         """(batch, width) the mean over the places of the last maps."""

@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from leaven.core.errors import SettingError
-from leaven.data.arrays import Arrays, Batch
-from leaven.data.dataset import Index
 from leaven.data.modality import Spec
-from leaven.learn.encoder import ENCODERS, Encoder, sample
+from leaven.learn.encoder import ENCODERS
+from leaven.learn.pixels import PixelEncoder
 
 __all__ = ["WideResNet"]
 
@@ -20,7 +19,7 @@ _SLOPE = 0.1  # of the leaky ReLU below zero
 _GROUPS = 3
 
 
-class WideResNet(Encoder):
+class WideResNet(PixelEncoder):
     """A stem, three groups of residual blocks that halve the image twice; the mean over places.
 
     Zagoruyko & Komodakis 2016, arXiv:1605.07146, table 1: pre-activation blocks of two 3×3
@@ -39,12 +38,8 @@ class WideResNet(Encoder):
     """
 
     name = "wrn-28-2"
-    modality = "image"
     summary = "a wide residual network with batch normalisation, 1.5 M weights: the field's own"
-    mixed = True
     size = "base"
-    mean: Tensor
-    deviation: Tensor
     passes: Tensor
 
     def __init__(self, channels: int, depth: int, widen: int) -> None:
@@ -53,8 +48,6 @@ class WideResNet(Encoder):
             raise SettingError("depth", "4 more than a multiple of 6, and at least 10", depth)
         if widen < 1:
             raise SettingError("widen", "at least 1", widen)
-        self.register_buffer("mean", torch.zeros(1, channels, 1, 1))
-        self.register_buffer("deviation", torch.ones(1, channels, 1, 1))
         self.register_buffer("passes", torch.zeros(()))
         self.stem = _convolution(channels, 16, 3, 1)
         blocks, before = [], 16
@@ -72,16 +65,6 @@ class WideResNet(Encoder):
     def configure(cls, spec: Spec) -> dict[str, Any]:
         """Depth 28 and widen 2, for images of any size."""
         return {"channels": spec["channels"], "depth": 28, "widen": 2}
-
-    def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
-        """Mean and deviation of each channel, from up to 2,000 records."""
-        pixels = arrays.batch(sample(index, 2000, seed))["pixels"].float().div_(255)
-        self.mean.copy_(pixels.mean((0, 2, 3)).reshape(self.mean.shape))
-        self.deviation.copy_(pixels.std((0, 2, 3)).clamp_min(0.05).reshape(self.mean.shape))
-
-    def enter(self, batch: Batch) -> Tensor:
-        """(batch, channels, h, w) standardised, from pixels in [0, 1]."""
-        return (batch["pixels"] - self.mean) / self.deviation
 
     def represent(self, entered: Tensor) -> Tensor:
         """(batch, width) the mean over the places of the last maps."""

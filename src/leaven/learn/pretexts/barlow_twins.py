@@ -23,7 +23,7 @@ PRETEXTS.add(
         name="barlow-twins",
         summary="two views' projections have the identity for their cross-correlation",
         paper="Zbontar et al. 2021, arXiv:2103.03230",
-        family="decorrelation",
+        family="negative-free",
         objective=JointEmbedding(
             views=Pair("contrastive"),
             projector=Perceptron(256, hidden=256, layers=3),

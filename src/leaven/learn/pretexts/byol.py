@@ -26,7 +26,7 @@ PRETEXTS.add(
         name="byol",
         summary="predict a following encoder's answer to the other view",
         paper="Grill et al. 2020, arXiv:2006.07733",
-        family="predictive",
+        family="negative-free",
         objective=JointEmbedding(
             views=Pair("contrastive"),
             projector=Perceptron(128, hidden=512),

@@ -26,7 +26,7 @@ PRETEXTS.add(
         name="dino",
         summary="small views name the prototypes that a following encoder names in whole ones",
         paper="Caron et al. 2021, arXiv:2104.14294",
-        family="clustering",
+        family="negative-free",
         objective=JointEmbedding(
             views=MultiCrop(4),
             projector=Prototypes(128),

@@ -37,6 +37,7 @@ from leaven.learn.method import Problem
 from leaven.learn.network import Network
 from leaven.learn.objective import VIEWS, Loss, Moment
 from leaven.learn.patches import CELLS, cut_tiles, shown_tiles, tile_shape
+from leaven.learn.pixels import PixelEncoder
 from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
 
 _HIDDEN = 256
@@ -113,9 +114,10 @@ PRETEXTS.add(
         name="jigsaw",
         summary="name the order in which nine tiles of a picture are shown",
         paper="Noroozi & Favaro 2016, arXiv:1603.09246",
-        family="transformation",
+        family="predictive",
         objective=Jigsaw(),
         modalities=("image",),
+        asks=PixelEncoder,
         trained_by={"pretrain_batch": 64},
     ),
 )

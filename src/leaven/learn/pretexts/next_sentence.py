@@ -161,7 +161,7 @@ PRETEXTS.add(
         name="next-sentence",
         summary="tells whether the second half of a text is its own, and names hidden words",
         paper="Devlin et al. 2019, arXiv:1810.04805",
-        family="relations",
+        family="predictive",
         objective=NextSentence(),
         modalities=("text",),
         asks=TextTransformer,

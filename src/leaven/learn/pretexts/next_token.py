@@ -61,7 +61,7 @@ PRETEXTS.add(
         name="next-token",
         summary="names each word from the words before it",
         paper="Radford et al. 2018",
-        family="autoregressive",
+        family="predictive",
         objective=NextToken(),
         modalities=("text",),
         asks=TextTransformer,

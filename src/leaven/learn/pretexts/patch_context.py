@@ -33,6 +33,7 @@ from leaven.learn.method import Problem
 from leaven.learn.network import Network
 from leaven.learn.objective import VIEWS, Loss, Moment
 from leaven.learn.patches import CELLS, cut_tiles, shown_tiles, tile_shape
+from leaven.learn.pixels import PixelEncoder
 from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
 
 _MIDDLE = CELLS // 2
@@ -100,9 +101,10 @@ PRETEXTS.add(
         name="patch-context",
         summary="name where a patch stands beside the one in the middle",
         paper="Doersch et al. 2015, arXiv:1505.05192",
-        family="transformation",
+        family="predictive",
         objective=PatchContext(),
         modalities=("image",),
+        asks=PixelEncoder,
         trained_by={"pretrain_batch": 64},
     ),
 )

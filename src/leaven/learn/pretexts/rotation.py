@@ -30,6 +30,7 @@ from leaven.core.errors import SettingError
 from leaven.learn.method import Problem
 from leaven.learn.network import Network
 from leaven.learn.objective import VIEWS, Loss, Moment
+from leaven.learn.pixels import PixelEncoder
 from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
 from leaven.learn.rotation import rotation_head, turned
 
@@ -74,9 +75,10 @@ PRETEXTS.add(
         name="rotation",
         summary="name by how many quarter turns a picture was turned",
         paper="Gidaris et al. 2018, arXiv:1803.07728",
-        family="transformation",
+        family="predictive",
         objective=Rotation(),
         modalities=("image",),
+        asks=PixelEncoder,
         trained_by={"pretrain_batch": 64},
     ),
 )

@@ -26,7 +26,7 @@ PRETEXTS.add(
         name="simsiam",
         summary="predict the network's own answer to the other view, without gradient",
         paper="Chen and He 2021, arXiv:2011.10566",
-        family="predictive",
+        family="negative-free",
         objective=JointEmbedding(
             views=Pair("contrastive"),
             projector=Perceptron(256, hidden=256, layers=3, norm=True),

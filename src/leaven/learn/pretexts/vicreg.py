@@ -24,7 +24,7 @@ PRETEXTS.add(
         name="vicreg",
         summary="two views' projections are equal, vary, and do not vary together",
         paper="Bardes et al. 2022, arXiv:2105.04906",
-        family="decorrelation",
+        family="negative-free",
         objective=JointEmbedding(
             views=Pair("contrastive"),
             projector=Perceptron(256, hidden=256, layers=3),
