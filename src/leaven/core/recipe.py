@@ -42,6 +42,10 @@ class Training(_Strict):
     all classes, `dropout` the share of the features that the head is not shown.
 
     Pretraining draws `pretrain_batch` records a step.
+
+    `schedule` is how the rate falls: `cosine` (in `restarts` cycles), `staged` or `constant`. A
+    step adds up the gradients of `accumulate` batches. A training ends early when its loss has
+    not fallen for the share `patience` of the steps, 0 for never.
     """
 
     labelled_batch: int = Field(32, ge=1, le=65536)
@@ -63,6 +67,10 @@ class Training(_Strict):
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     dropout: float = Field(0.0, ge=0, lt=1)
     pretrain_batch: int = Field(128, ge=4, le=65536)
+    schedule: str = Field("cosine", pattern="^(cosine|staged|constant)$")
+    restarts: int = Field(1, ge=1, le=100)
+    accumulate: int = Field(1, ge=1, le=1024)
+    patience: float = Field(0.0, ge=0, le=1)
 
 
 class Recipe(_Strict):

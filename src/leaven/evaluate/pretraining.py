@@ -336,7 +336,9 @@ def _fit(
         fit = found.pretext.fit(problem, home / "checkpoint.safetensors")
         title = f"pretraining by {found.pretext.name}"
         try:
-            network, record = yield from _timed(follow(fit, title, home, folder, watch, found.due))
+            network, record = yield from _timed(
+                follow(fit, title, home, folder, watch, found.due, 1, problem.training.patience)
+            )
         except Collapsed as collapsed:
             shutil.rmtree(home, ignore_errors=True)
             alarm = collapsed.alarm

@@ -253,7 +253,9 @@ def fit_stage(
             problem = replace(problem, encoder=own)
     log = PseudoLog(problem.classes, None if truth is None else truth[stage.unlabelled])
     fit = METHODS[stage.method].fit(problem, _checkpoint(home))
-    network, record = yield from follow(fit, stage.title, home, folder, log, due, pace.least)
+    network, record = yield from follow(
+        fit, stage.title, home, folder, log, due, pace.least, problem.training.patience
+    )
     record |= {
         "method": stage.method,
         "arm": stage.arm,
@@ -291,10 +293,12 @@ def follow(
     log: Follower,
     due: float | None = None,
     least: int = 1,
+    patience: float = 0.0,
 ) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
     """Take the steps of a fit; return the network, saved in `home`, and a record of the fit.
 
-    A checkpoint is written there every CHECKPOINT_SECONDS or so. See `fit_stage`.
+    A checkpoint is written there every CHECKPOINT_SECONDS or so. See `fit_stage`; where the loss
+    has not fallen for the share `patience` of the steps, the fit is brought to its end.
     """
     home.mkdir(parents=True, exist_ok=True)
     history: list[dict[str, float]] = []
@@ -317,6 +321,10 @@ def follow(
         log.watch(step)
         if number * _POINTS // step.total > (number - 1) * _POINTS // step.total:
             history.append(_point(step) | log.point(number, step.total))
+            if step.state is not None and _stalled(history, patience):
+                # A twentieth more, in which the rate falls to zero.
+                ending = max(number + max(step.total // 20, 1), least)
+                step.state.total, patience = min(step.state.total, ending), 0.0
             yield Progress(title, number, step.total, figures=history[-1])
         if step.state is None:
             continue
@@ -343,6 +351,19 @@ def follow(
         "seconds": before + time.monotonic() - began,
         "history": history,
     }
+
+
+def _stalled(history: Sequence[dict[str, float]], patience: float) -> bool:
+    """Whether the median loss of five points has not fallen by a thousandth for so long."""
+    waited = round(patience * _POINTS)
+    if not waited or len(history) < waited + 5:
+        return False
+    smooth = [
+        float(np.median([point["loss"] for point in history[max(i - 4, 0) : i + 1]]))
+        for i in range(4, len(history))
+    ]
+    before, since = smooth[:-waited], smooth[-waited:]
+    return bool(before) and min(since) > min(before) - 1e-3 * abs(min(before))
 
 
 def _checkpoint(home: Path) -> Path:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -27,6 +27,7 @@ __all__ = [
     "PseudoLabels",
     "concatenate",
     "decay_of",
+    "joined",
 ]
 
 #: The views that a modality draws, each a method of its name.
@@ -157,6 +158,23 @@ class Objective(ABC):
     def finish(self, problem: Problem, network: Network) -> None:
         """Change the averaged network once, after the last step; most have nothing to change."""
         return
+
+
+def joined(losses: Sequence[Loss]) -> Loss:
+    """The loss of a step from those of its parts: means, and all that was taught."""
+    if len(losses) == 1:
+        return losses[0]
+    first = losses[0]
+    taught = [loss.taught for loss in losses if loss.taught is not None]
+    return Loss(
+        {n: torch.stack([loss.terms[n].detach() for loss in losses]).mean() for n in first.terms},
+        {n: torch.stack([loss.figures[n] for loss in losses]).mean() for n in first.figures},
+        PseudoLabels(
+            *(torch.cat([getattr(one, f.name) for one in taught]) for f in fields(PseudoLabels))
+        )
+        if taught
+        else None,
+    )
 
 
 def concatenate(*batches: Batch) -> Batch:

@@ -38,6 +38,7 @@ class TrainState:
         self.optimiser = optimiser
         self.objective = objective
         self.step = 0
+        self.split = 1  # parts that each batch is computed in, more where memory does not suffice
         self.total = total
         self.note: dict[str, Any] = {}  # what the consumer of the steps wants kept, as JSON
 
@@ -61,7 +62,12 @@ class TrainState:
         for number, values in groups["state"].items():
             for name, value in values.items():
                 tensors[f"optimiser.{number}.{name}"] = torch.as_tensor(value)
-        meta = {"step": self.step, "total": self.total, "note": self.note}
+        meta = {
+            "step": self.step,
+            "total": self.total,
+            "split": self.split,
+            "note": self.note,
+        }
         partial = path.with_suffix(".part")
         save_file(
             {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()},
@@ -95,6 +101,7 @@ class TrainState:
                 "Delete it to begin this stage anew."
             ) from broken
         self.step, self.total, self.note = meta["step"], meta["total"], meta["note"]
+        self.split = meta["split"]
 
     def _modules(self) -> dict[str, nn.Module]:
         modules: dict[str, nn.Module] = {"network": self.network, "average": self.average}

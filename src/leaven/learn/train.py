@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +24,9 @@ from leaven.learn.encoder import ENCODERS, Encoder
 from leaven.learn.heads.bare import BareHead
 from leaven.learn.method import Method, Problem, Step
 from leaven.learn.network import Network
-from leaven.learn.objective import Draw, Moment, Objective
+from leaven.learn.objective import Draw, Moment, Objective, joined
 from leaven.learn.reduced import has_bf16
+from leaven.learn.schedule import rate_factor
 from leaven.learn.state import TrainState
 from leaven.learn.streams import Labelled, Unlabelled
 
@@ -82,25 +82,28 @@ def train(
             torch.manual_seed(_mix(problem.seed, _DROPOUT, step))
             rng.manual_seed(_mix(problem.seed, _VIEWS, step))
             for group in optimiser.param_groups:
-                group["lr"] = group["peak"] * _rate(step, state.total, settings.warm_up)
-            now = Moment(
-                forward,
-                average,
-                draws(step),
-                problem.label,
-                step,
-                state.total,
-                kept,
-                fabric.autocast,
-            )
-            loss = objective.loss(now)
-            fabric.backward(loss.total)
+                group["lr"] = group["peak"] * rate_factor(step, state.total, settings)
+            parts = draws.parts(state.split)
+            losses = []
+            try:
+                for draw in draws(step, state.split):
+                    at = (problem.label, step, state.total, kept, fabric.autocast)
+                    loss = objective.loss(Moment(forward, average, draw, *at))
+                    fabric.backward(loss.total if parts == 1 else loss.total / parts)
+                    losses.append(loss)
+            except torch.OutOfMemoryError:
+                if not draws.may_split(state.split):
+                    raise
+                state.split *= 2  # the same step again, in parts half as large
+                optimiser.zero_grad(set_to_none=True)
+                continue
             for weights in clipped:
                 nn.utils.clip_grad_norm_(weights, settings.clip)
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             state.update_average(decay)
             state.step += 1
+            loss = joined(losses)
             terms = {name: term.detach() for name, term in loss.terms.items()}
             yield Step(state.step, state.total, terms, loss.figures, loss.taught, state)
     merge(state.average.encoder)
@@ -150,17 +153,49 @@ class LoopMethod(Method):
 
 
 class _Draws:
-    """The records of each step, moved to the device."""
+    """The records of each step, moved to the device: in several parts where gradients add up.
+
+    A step has `training.accumulate` parts; each is split further where memory does not suffice.
+    """
 
     def __init__(
         self, problem: Problem, objective: Objective, rng: torch.Generator, fabric: Fabric
     ) -> None:
         self.problem, self.rng, self.fabric = problem, rng, fabric
-        self.labelled = Labelled(problem) if len(problem.train) else None
-        reads = objective.unlabelled and len(problem.unlabelled) > 0
-        self.unlabelled = Unlabelled(problem) if reads else None
+        self.reads = objective.unlabelled and len(problem.unlabelled) > 0
+        self.streams(1)
 
-    def __call__(self, step: int) -> Draw:
+    def streams(self, split: int) -> None:
+        """The streams of records, of batches that are split so many times."""
+        self.split, problem = split, self.problem
+        if split > 1:
+            own = problem.training
+            small = {
+                name: -(-getattr(own, name) // split)
+                for name in ("labelled_batch", "pretrain_batch")
+            }
+            problem = replace(problem, training=own.model_copy(update=small))
+        self.labelled = Labelled(problem) if len(problem.train) else None
+        self.unlabelled = Unlabelled(problem) if self.reads else None
+
+    def parts(self, split: int) -> int:
+        """How many parts a step has."""
+        return self.problem.training.accumulate * split
+
+    def may_split(self, split: int) -> bool:
+        """Whether parts may be halved once more: two records are the least that can be compared."""
+        training = self.problem.training
+        size = training.labelled_batch if self.labelled else training.pretrain_batch
+        return size // (2 * split) >= 2
+
+    def __call__(self, step: int, split: int) -> Iterator[Draw]:
+        if split != self.split:
+            self.streams(split)
+        parts = self.parts(split)
+        for part in range(parts):
+            yield self._draw(step * parts + part)
+
+    def _draw(self, step: int) -> Draw:
         problem, device = self.problem, self.fabric.device
         own = np.zeros(0, np.int64) if self.labelled is None else self.labelled(step)
         chosen = problem.train[own]
@@ -229,14 +264,6 @@ def _groups(
         {"params": parameters, "lr": peak, "peak": peak, "weight_decay": shrink}
         for (peak, shrink), parameters in groups.items()
     ]
-
-
-def _rate(step: int, total: int, warm_up: float) -> float:
-    """Factor on the peak rate: linear warm-up, then a cosine to zero."""
-    start = max(int(total * warm_up), 1)
-    if step < start:
-        return (step + 1) / start
-    return 0.5 * (1 + math.cos(math.pi * (step - start) / max(total - start, 1)))
 
 
 def _fabric(problem: Problem) -> Fabric:
