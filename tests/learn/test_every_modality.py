@@ -24,6 +24,9 @@ def records(modality: str) -> Dataset:
     if modality == "audio":
         sounds = [rng.normal(size=int(size)) for size in rng.integers(1_500, 4_000, 30)]
         return Dataset.from_arrays(sounds, modality="audio")
+    if modality == "series":
+        series = [rng.normal(size=(2, int(size))) for size in rng.integers(8, 24, 30)]
+        return Dataset.from_arrays(series, modality="series")
     if modality == "text":
         texts = [" ".join(rng.choice(WORDS, int(rng.integers(1, 12)))) for _ in range(30)]
         return Dataset.from_arrays(texts, modality="text")
@@ -40,11 +43,9 @@ def records(modality: str) -> Dataset:
     return Dataset.from_arrays(vectors, modality="embedding")
 
 
-TRAINED = [
-    name
-    for name, kind in ENCODERS.items()
-    if not kind.ready and name != "wrn-28-2"  # the other network for pictures, and far dearer
-]
+#: Larger ones of a kind whose smaller one is here, and far dearer.
+LARGER = ("wrn-28-2", "resnet-18", "resnet-50", "vit-tiny", "tcn-large", "text-transformer-large")
+TRAINED = [name for name, kind in ENCODERS.items() if not kind.ready and name not in LARGER]
 LOOP = [name for name, method in METHODS.items() if isinstance(method, LoopMethod)]
 
 
