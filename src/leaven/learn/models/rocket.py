@@ -17,6 +17,7 @@ from leaven.learn.standard_series import StandardSeries
 
 __all__ = ["Rocket"]
 
+_DIFFERENCES = 0.7  # weight of the differences' features: they hold more of the noise
 _MOST = 2000  # records from which the components are learnt
 _SMALLEST = 1e-6  # share of the largest component's variance, below which one is rounding error
 
@@ -74,6 +75,8 @@ class Rocket(Encoder):
         found -= self.centre
         deviation = found.std(0, correction=0)
         scale = torch.where(deviation > 1e-6, 1 / deviation, 0.0) / found.shape[1] ** 0.5
+        if len(self.kernels) > 1:
+            scale[len(scale) - int(self.kernels[1].width) :] *= _DIFFERENCES  # type: ignore[arg-type]
         found *= scale
         values, vectors = torch.linalg.eigh((found @ found.T).double())
         values, vectors = values.flip(0)[: self.width], vectors.flip(1)[:, : self.width]
