@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 OUT = Path("benchmarks/results/pretraining.jsonl")
 PAGE = "docs/pretraining.md"
 
-_TUNE = 150  # steps of a fit that trains the encoder, for all alike
+_TUNE = 400  # steps of a fit that trains the encoder, for all alike
 _TEST = 4000  # test records at most
 
 
