@@ -24,7 +24,7 @@ from leaven.core.budget import Budget
 from leaven.core.errors import RunError, SettingError
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
-from leaven.core.wording import count
+from leaven.core.wording import count, percent
 from leaven.data.arrays import Arrays
 from leaven.data.checks import check
 from leaven.data.dataset import Dataset, Finding, Index
@@ -34,7 +34,7 @@ from leaven.evaluate.folder import RunFolder, write_json
 from leaven.evaluate.map import map_records
 from leaven.evaluate.report.pretraining import render_pretraining
 from leaven.evaluate.stages import follow, try_steps
-from leaven.evaluate.starts import compare_starts
+from leaven.evaluate.starts import SCRATCH, compare_starts
 from leaven.evaluate.story import dataset_story, environment
 from leaven.evaluate.watching import Alarm, Collapsed, Watch, mended
 from leaven.learn.choices.compose import composed
@@ -423,6 +423,11 @@ def _sentence(story: dict[str, Any]) -> str:
     way = "frozen" if best is frozen else "tuned"
     told = f"{100 * gain['value']:+.1f} points (95 %: {100 * gain['low']:.1f} to "
     told += f"{100 * gain['high']:.1f}) over training from scratch, {way}"
+    others = {n: r for n, r in rows.items() if r not in (tuned, frozen, rows[SCRATCH])}
+    ahead = max(others, key=lambda name: others[name]["accuracy"]["value"])
+    if others[ahead]["accuracy"]["value"] > best["accuracy"]["value"]:
+        share = percent(others[ahead]["accuracy"]["value"])
+        told += f". Right more often here: {ahead}, {share}"
     if gain["low"] > 0 and best["p_value"] < _SURE:
         return f"{done} It helped: {told}."
     if gain["high"] < 0:
