@@ -39,6 +39,10 @@ _WISHES = {
 }
 _PLAIN = {
     "": ("poisson-learning", "labels flow to near records; it needs neither many labels nor time"),
+    "series": (
+        "self-training-ridge",
+        "random convolutions and a ridge that learns its sure guesses",
+    ),
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
 }
 

@@ -54,7 +54,7 @@ def _panel(point: dict[str, Any], name: str, left: float) -> str:
     kind = shown["kind"]
     lines: list[str] = []
     body = ""
-    if kind in ("image", "audio") and shown.get("png"):
+    if kind == "image":
         body = (
             f'<image x="{left:.0f}" y="36" width="{_PANEL}" height="{_PANEL}" '
             f'preserveAspectRatio="xMidYMin meet" href="data:image/png;base64,{shown["png"]}"/>'
