@@ -17,8 +17,9 @@ from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.contracts.check import Check, require, run_all
+from leaven.learn.contracts.fits import goes_on_exactly, same, whole_fit
 from leaven.learn.head import Head
-from leaven.learn.method import METHODS, Method, Problem, Step
+from leaven.learn.method import METHODS, Method, Problem
 from leaven.learn.network import Network
 from leaven.learn.objective import Loss, Moment, Objective
 from leaven.learn.train import LoopMethod
@@ -152,24 +153,6 @@ def check_method(name: str) -> list[str]:
     return run_all(asked, METHODS[name], name)
 
 
-def _fit(
-    method: Method, problem: Problem, checkpoint: Path | None = None
-) -> tuple[Network, list[Step]]:
-    """A whole fit: the network, and its steps."""
-    steps, fit = [], method.fit(problem, checkpoint)
-    while True:
-        try:
-            steps.append(next(fit))
-        except StopIteration as done:
-            return done.value, steps
-
-
-def _same(one: nn.Module, other: nn.Module) -> bool:
-    """Whether two modules hold equal tensors, to the bit."""
-    mine, theirs = one.state_dict(), other.state_dict()
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
-
-
 def _trains_every_tensor(method: Method) -> None:
     """Without decay, only a gradient moves a tensor; those that move none were forgotten."""
     fit = method.fit(made_problem(method).problem)
@@ -193,12 +176,12 @@ def _trains_every_tensor(method: Method) -> None:
 def _unlabelled_term_counts(method: Method) -> None:
     """A loss between a tensor and itself is zero, or has no gradient: neither may be."""
     problem = made_problem(method, steps=_LONG).problem
-    fitted, steps = _fit(method, problem)
+    fitted, steps = whole_fit(method, problem)
     terms = [float(t) for s in steps for n, t in s.terms.items() if n != "supervised"]
     require(bool(np.isfinite(terms).all()), "a term of the loss is not a finite number")
     require(any(terms), "the terms of the unlabelled records are zero in every step")
-    alone, _ = _fit(METHODS[method.baseline], problem)
-    require(not _same(fitted, alone), "the unlabelled term changes no weight")
+    alone, _ = whole_fit(METHODS[method.baseline], problem)
+    require(not same(fitted, alone), "the unlabelled term changes no weight")
 
 
 def _zero_weight_is_supervised(method: Method) -> None:
@@ -207,11 +190,11 @@ def _zero_weight_is_supervised(method: Method) -> None:
     objective: Any = method.objective
     silent = replace(method, objective=replace(objective, weight=0.0))
     problem = made_problem(method).problem
-    one, steps = _fit(silent, problem)
-    other, alone = _fit(METHODS[method.baseline], problem)
+    one, steps = whole_fit(silent, problem)
+    other, alone = whole_fit(METHODS[method.baseline], problem)
     losses = [[float(step.terms["supervised"]) for step in run] for run in (steps, alone)]
     require(losses[0] == losses[1], "with weight zero the loss is not the supervised one")
-    require(_same(one, other), "with weight zero the weights are not the supervised ones")
+    require(same(one, other), "with weight zero the weights are not the supervised ones")
 
 
 @dataclass(frozen=True)
@@ -249,7 +232,7 @@ class _Watched(Objective):
 
 def _teacher_takes_no_gradient(method: Method) -> None:
     assert isinstance(method, LoopMethod)
-    _fit(replace(method, objective=_Watched(method.objective)), made_problem(method).problem)
+    whole_fit(replace(method, objective=_Watched(method.objective)), made_problem(method).problem)
 
 
 def _hidden_labels_stay_hidden(method: Method) -> None:
@@ -257,31 +240,31 @@ def _hidden_labels_stay_hidden(method: Method) -> None:
     made = made_problem(method)
     wrong = (made.truth + 1) % made.problem.classes
     wrong[made.problem.train] = made.truth[made.problem.train]
-    one, _ = _fit(method, made.problem)
-    other, _ = _fit(method, replace(made.problem, targets=wrong))
-    require(_same(one, other), "labels of records outside `train` change the weights")
+    one, _ = whole_fit(method, made.problem)
+    other, _ = whole_fit(method, replace(made.problem, targets=wrong))
+    require(same(one, other), "labels of records outside `train` change the weights")
 
 
 def _repeats(method: Method) -> None:
     """The state of the global generator beforehand makes no difference either."""
     problem = made_problem(method).problem
     torch.manual_seed(1)
-    one, _ = _fit(method, problem)
+    one, _ = whole_fit(method, problem)
     torch.manual_seed(2)
-    other, _ = _fit(method, problem)
-    require(_same(one, other), "two fits with one seed differ")
+    other, _ = whole_fit(method, problem)
+    require(same(one, other), "two fits with one seed differ")
 
 
 def _seed_counts(method: Method) -> None:
     problem = made_problem(method).problem
-    one, _ = _fit(method, problem)
-    other, _ = _fit(method, replace(problem, seed=problem.seed + 1))
-    require(not _same(one, other), "another seed gives the same weights")
+    one, _ = whole_fit(method, problem)
+    other, _ = whole_fit(method, replace(problem, seed=problem.seed + 1))
+    require(not same(one, other), "another seed gives the same weights")
 
 
 def _saves_whole(method: Method) -> None:
     made = made_problem(method)
-    network, _ = _fit(method, made.problem)
+    network, _ = whole_fit(method, made.problem)
     with tempfile.TemporaryDirectory() as folder:
         network.save(Path(folder))
         again = Network.load(Path(folder))
@@ -290,29 +273,12 @@ def _saves_whole(method: Method) -> None:
 
 
 def _resumes_exactly(method: Method) -> None:
-    """Stopped after any step, the fit goes on to the weights of one that was let be."""
-    problem = made_problem(method).problem
-    whole, _ = _fit(method, problem)
-    for stop in (1, problem.steps // 2, problem.steps - 1):
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoint = Path(folder) / "checkpoint.safetensors"
-            for step in (fit := method.fit(problem)):
-                if step.number == stop:
-                    assert step.state is not None
-                    step.state.save(checkpoint)
-                    fit.close()
-            resumed, steps = _fit(method, problem, checkpoint)
-        numbers = [step.number for step in steps]
-        require(
-            numbers == list(range(stop + 1, problem.steps + 1)),
-            f"stopped after step {stop}, it goes on with the steps {numbers}",
-        )
-        require(_same(whole, resumed), f"stopped after step {stop}, it ends on other weights")
+    goes_on_exactly(method, made_problem(method).problem)
 
 
 def _beats_chance(method: Method) -> None:
     made = made_problem(method, steps=_LONG)
-    network, _ = _fit(method, made.problem)
+    network, _ = whole_fit(method, made.problem)
     accuracy, chance = made.accuracy(network), 1 / made.problem.classes
     require(accuracy > 2 * chance, f"accuracy {accuracy:.2f} where chance has {chance:.2f}")
 
@@ -322,10 +288,10 @@ def _beats_its_supervised_part(method: Method) -> None:
     gains = []
     for seed in range(3):
         made = made_problem(method, seed, _SLOW.get(method.name, _LONG))
-        network, _ = _fit(method, made.problem)
+        network, _ = whole_fit(method, made.problem)
         other = METHODS[method.baseline]
         encoder = other.default_encoder(made.problem.views)
-        alone, _ = _fit(other, replace(made.problem, encoder=encoder))
+        alone, _ = whole_fit(other, replace(made.problem, encoder=encoder))
         gains.append(made.accuracy(network) - made.accuracy(alone))
     told = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
     require(float(np.mean(gains)) >= 0.01, f"gains over its supervised part: {told} points")

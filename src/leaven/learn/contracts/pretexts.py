@@ -15,9 +15,10 @@ from leaven.core.recipe import Training
 from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.contracts.check import Check, require, run_all
+from leaven.learn.contracts.fits import goes_on_exactly, same, whole_fit
 from leaven.learn.contracts.made_records import MADE_RECORDS
 from leaven.learn.encoder import Encoder, encode
-from leaven.learn.method import Problem, Step
+from leaven.learn.method import Problem
 from leaven.learn.network import Network
 from leaven.learn.objective import Loss, Moment
 from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
@@ -88,22 +89,6 @@ def check_pretext(name: str) -> list[str]:
     return run_all(asked, PRETEXTS[name], name)
 
 
-def _fit(
-    pretext: Pretext, problem: Problem, checkpoint: Path | None = None
-) -> tuple[Network, list[Step]]:
-    steps, fit = [], pretext.fit(problem, checkpoint)
-    while True:
-        try:
-            steps.append(next(fit))
-        except StopIteration as done:
-            return done.value, steps
-
-
-def _same(one: nn.Module, other: nn.Module) -> bool:
-    mine, theirs = one.state_dict(), other.state_dict()
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[n], theirs[n]) for n in mine)
-
-
 def _trains_every_tensor(pretext: Pretext) -> None:
     """Of the encoder, and of what stands behind it; without decay only a gradient moves one."""
     fit = pretext.fit(made_pretraining(pretext).problem)
@@ -157,30 +142,32 @@ class _Watched(PretextObjective):
 
 
 def _target_takes_no_gradient(pretext: Pretext) -> None:
-    _fit(replace(pretext, objective=_Watched(pretext.objective)), made_pretraining(pretext).problem)
+    whole_fit(
+        replace(pretext, objective=_Watched(pretext.objective)), made_pretraining(pretext).problem
+    )
 
 
 def _labels_change_nothing(pretext: Pretext) -> None:
     made = made_pretraining(pretext)
-    one, _ = _fit(pretext, made.problem)
-    other, _ = _fit(pretext, replace(made.problem, targets=made.kinds))
-    require(_same(one, other), "labels change the weights")
+    one, _ = whole_fit(pretext, made.problem)
+    other, _ = whole_fit(pretext, replace(made.problem, targets=made.kinds))
+    require(same(one, other), "labels change the weights")
 
 
 def _repeats(pretext: Pretext) -> None:
     problem = made_pretraining(pretext).problem
     torch.manual_seed(1)
-    one, _ = _fit(pretext, problem)
+    one, _ = whole_fit(pretext, problem)
     torch.manual_seed(2)
-    other, _ = _fit(pretext, problem)
-    require(_same(one, other), "two fits with one seed differ")
-    third, _ = _fit(pretext, replace(problem, seed=problem.seed + 1))
-    require(not _same(one, third), "another seed gives the same weights")
+    other, _ = whole_fit(pretext, problem)
+    require(same(one, other), "two fits with one seed differ")
+    third, _ = whole_fit(pretext, replace(problem, seed=problem.seed + 1))
+    require(not same(one, third), "another seed gives the same weights")
 
 
 def _saves_whole(pretext: Pretext) -> None:
     made = made_pretraining(pretext)
-    network, _ = _fit(pretext, made.problem)
+    network, _ = whole_fit(pretext, made.problem)
     with tempfile.TemporaryDirectory() as folder:
         network.save(Path(folder))
         again = Network.load(Path(folder))
@@ -189,23 +176,7 @@ def _saves_whole(pretext: Pretext) -> None:
 
 
 def _resumes_exactly(pretext: Pretext) -> None:
-    problem = made_pretraining(pretext).problem
-    whole, _ = _fit(pretext, problem)
-    for stop in (1, problem.steps // 2, problem.steps - 1):
-        with tempfile.TemporaryDirectory() as folder:
-            checkpoint = Path(folder) / "checkpoint.safetensors"
-            for step in (fit := pretext.fit(problem)):
-                if step.number == stop:
-                    assert step.state is not None
-                    step.state.save(checkpoint)
-                    fit.close()
-            resumed, steps = _fit(pretext, problem, checkpoint)
-        numbers = [step.number for step in steps]
-        require(
-            numbers == list(range(stop + 1, problem.steps + 1)),
-            f"stopped after step {stop}, it goes on with the steps {numbers}",
-        )
-        require(_same(whole, resumed), f"stopped after step {stop}, it ends on other weights")
+    goes_on_exactly(pretext, made_pretraining(pretext).problem)
 
 
 def _beats_an_untrained_encoder(pretext: Pretext) -> None:
@@ -215,7 +186,7 @@ def _beats_an_untrained_encoder(pretext: Pretext) -> None:
         made = made_pretraining(pretext, seed, _LONG)
         torch.manual_seed(seed)
         before = made.found(made.problem.build_encoder())
-        network, _ = _fit(pretext, made.problem)
+        network, _ = whole_fit(pretext, made.problem)
         gains.append(made.found(network.encoder) - before)
     told = ", ".join(f"{100 * gain:+.1f}" for gain in gains)
     require(float(np.mean(gains)) >= 0.01, f"gains over an untrained encoder: {told} points")
@@ -225,7 +196,7 @@ def _serves_what_it_says(pretext: Pretext) -> None:
     """A step on every modality that it names, or on all of those whose records are at hand."""
     for modality in pretext.modalities or MADE_RECORDS:
         problem = made_pretraining(pretext, steps=2, modality=modality).problem
-        _, steps = _fit(pretext, problem)
+        _, steps = whole_fit(pretext, problem)
         terms = [float(term) for step in steps for term in step.terms.values()]
         require(bool(np.isfinite(terms).all()), f"the loss of {modality} records is not finite")
 
