@@ -195,7 +195,8 @@ def pretrain(
     Parameters
     ----------
     data, label, modality, id, group, time, labels : as for `fit`. Labels, where there are some,
-        only say what the features are worth, on records outside the holdout.
+        only say what the features are worth, on records outside the holdout. `label=False` says
+        that no column is one.
     pretext : one that `pretexts` lists; `auto` (if not given) takes the modality's usual one.
     encoder, budget, seed, recipe, out, fresh : as for `fit`.
     against : frozen encoders, by name or folder, that the comparison of starts holds it against.
@@ -211,7 +212,7 @@ def pretrain(
         "label": label, "modality": modality, "id": id, "group": group, "time": time,
         "labels": labels,
     }  # fmt: skip
-    dataset = _dataset(data, **reading)
+    dataset = _maybe_labelled(data, reading)
     asked = {"pretext": pretext, "encoder": encoder, "budget": budget, "seed": seed}
     whole = _changed(_recipe(recipe), asked, settings)
     command = _command("pretrain", dataset, reading, whole, out)
@@ -345,6 +346,24 @@ def _dataset(data: Any, **how: Any) -> Dataset:
         return Dataset.read(data, **how)
     how.pop("labels")
     return Dataset.from_frame(data, **how)
+
+
+def _maybe_labelled(data: Any, reading: dict[str, Any]) -> Dataset:
+    """The data with their labels, or without where none are named and none can be found.
+
+    A table's labels must be named, or the column would be taken for a feature.
+    """
+    from leaven.core.errors import LeavenError
+
+    try:
+        return _dataset(data, **reading)
+    except LeavenError:
+        if reading["label"] is not None:
+            raise
+        dataset = _dataset(data, **reading | {"label": False})
+        if dataset.modality == "tabular":
+            raise
+        return dataset
 
 
 def _recipe(recipe: str | Path | Recipe | None) -> Recipe:

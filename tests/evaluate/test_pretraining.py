@@ -151,6 +151,25 @@ def test_data_without_a_label_are_pretrained_on_without_a_verdict(tmp_path: Path
     assert made.story["seen"]["records"] == 420
 
 
+def test_files_need_no_label_unless_a_column_could_be_mistaken_for_a_feature(tmp_path: Path):
+    texts, kinds = MADE_RECORDS["text"](30, 0)
+    said = texts.records["text"].to_pylist()
+    lines = [json.dumps({"text": t, "shelf": f"s{k}"}) for t, k in zip(said, kinds, strict=True)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    made = api.pretrain(
+        tmp_path / "texts.jsonl",
+        modality="text",
+        pretext="simclr",
+        encoder="ngram-bag",
+        budget="2steps",
+        out=tmp_path,
+    )
+    assert made.story["dataset"]["labelled"] == 0
+    (tmp_path / "rows.csv").write_text("a,b,shelf\n" + "1,2,x\n3,4,y\n" * 20)
+    with pytest.raises(LeavenError, match="label"):
+        api.pretrain(tmp_path / "rows.csv", pretext="simclr", budget="2steps", out=tmp_path)
+
+
 def test_a_fit_begins_with_it(made: Pretraining, tmp_path: Path):
     run = api.fit(
         vectors(), encoder=str(made.folder), method="supervised", budget="5steps", out=tmp_path

@@ -10,16 +10,18 @@ import pytest
 import torch
 
 from leaven.core.errors import RunError
+from leaven.core.recipe import Training
 from leaven.learn.contracts import made_problem
 from leaven.learn.head import LinearHead
 from leaven.learn.method import METHODS
 from leaven.learn.network import Network
+from leaven.learn.schedule import rate_factor
 from leaven.learn.state import TrainState
-from leaven.learn.train import _groups, _rate
+from leaven.learn.train import _groups
 
 
 def test_the_rate_warms_up_and_falls_to_zero():
-    rates = [_rate(step, 1000, 0.05) for step in range(1000)]
+    rates = [rate_factor(step, 1000, Training(warm_up=0.05)) for step in range(1000)]
     assert rates[0] == pytest.approx(1 / 50)
     assert rates[49] == rates[50] == 1.0
     assert (np.diff(rates[:50]) > 0).all()
@@ -31,7 +33,7 @@ def test_the_rate_warms_up_and_falls_to_zero():
 @pytest.mark.parametrize("total", [1, 2, 3, 10])
 @pytest.mark.parametrize("warm_up", [0.0, 0.05, 0.9])
 def test_short_trainings_have_a_rate_too(total: int, warm_up: float):
-    rates = [_rate(step, total, warm_up) for step in range(total)]
+    rates = [rate_factor(step, total, Training(warm_up=warm_up)) for step in range(total)]
     assert all(0 < rate <= 1 for rate in rates)
     assert max(rates) == 1
 
