@@ -24,7 +24,7 @@ from leaven.core.budget import Budget
 from leaven.core.errors import RunError, SettingError
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
-from leaven.core.wording import count, percent
+from leaven.core.wording import count, percent, points, span
 from leaven.data.arrays import Arrays
 from leaven.data.checks import check
 from leaven.data.dataset import Dataset, Finding, Index
@@ -421,8 +421,8 @@ def _sentence(story: dict[str, Any]) -> str:
     best = max((tuned, frozen), key=lambda row: row["accuracy"]["value"])
     gain = best["difference"]
     way = "frozen" if best is frozen else "tuned"
-    told = f"{100 * gain['value']:+.1f} points (95 %: {100 * gain['low']:.1f} to "
-    told += f"{100 * gain['high']:.1f}) over training from scratch, {way}"
+    told = f"{points(gain['value'])} points ({span(gain['low'], gain['high'])}) "
+    told += f"over training from scratch, {way}"
     others = {n: r for n, r in rows.items() if r not in (tuned, frozen, rows[SCRATCH])}
     ahead = max(others, key=lambda name: others[name]["accuracy"]["value"])
     if others[ahead]["accuracy"]["value"] > best["accuracy"]["value"]:
