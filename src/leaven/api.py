@@ -206,7 +206,7 @@ def pretrain(
     Returns the Pretraining, whose folder is an `encoder` for `fit`. A training that collapses is
     begun again with mended settings, which its story tells; RunError where that does not help.
     """
-    from leaven.evaluate.pretraining import make_pretraining
+    from leaven.evaluate.pretrained import make_pretraining
 
     reading = {
         "label": label, "modality": modality, "id": id, "group": group, "time": time,

@@ -77,7 +77,7 @@ PRETRAINING: dict[str, Any] = {
         "rows": [
             {"start": "from scratch", "note": "mlp", "accuracy": ACCURACY},
             {
-                "start": "self-supervised, tuned",
+                "start": "tuned, self-supervised",
                 "note": "mlp",
                 "accuracy": ACCURACY,
                 "difference": GAIN,

@@ -282,7 +282,7 @@ def test_compare_takes_a_data_set_instead_of_runs(api, tmp_path):
     table = tmp_path / "x.csv"
     table.write_text("a,label\n1,x\n")
     said = run("compare", str(table), "--against", "enc").stdout
-    assert "self-supervised, tuned" in said
+    assert "tuned, self-supervised" in said
     assert api.calls[0][0] == "pretrain"
     told = json.loads(run("compare", str(table), "--json").stdout)
     assert set(told) == {"run", "comparison"}

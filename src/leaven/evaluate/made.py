@@ -23,7 +23,8 @@ from leaven.data.dataset import Dataset
 from leaven.data.rewriting import Rewriter
 from leaven.evaluate.experiment import Experiment, experiment
 from leaven.evaluate.folder import RunFolder, write_json
-from leaven.evaluate.pretraining import Pretraining, make_pretraining
+from leaven.evaluate.pretrained import make_pretraining
+from leaven.evaluate.pretraining import Pretraining
 from leaven.evaluate.run import Run
 from leaven.evaluate.story import shown_records, tell
 from leaven.evaluate.tables import predictions_table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,7 @@ def _starts(
     made = [
         _Start(SCRATCH, f"{name}, trained by the labels alone", _TRAINED, problem),
         _Start(
-            "untrained, frozen", f"{name} as it is drawn", _LABELLED,
+            "frozen, untrained", f"{name} as it is drawn", _LABELLED,
             replace(problem, start=untrained),
         ),
         _Start(
@@ -123,11 +124,11 @@ def _starts(
             replace(plain, start=plain.build_encoder()),
         ),
         _Start(
-            "self-supervised, frozen", f"{name}, pretrained here", _LABELLED,
+            "frozen, self-supervised", f"{name}, pretrained here", _LABELLED,
             replace(problem, start=encoder),
         ),
         _Start(
-            "self-supervised, tuned", f"{name}, pretrained here, then trained by the labels",
+            "tuned, self-supervised", f"{name}, pretrained here, then trained by the labels",
             _TRAINED, replace(problem, start=encoder),
         ),
     ]  # fmt: skip
@@ -139,6 +140,7 @@ def _generic(name: str, dataset: Dataset, problem: Problem) -> _Start:
     extractor = find_extractor(name, dataset.modality)
     if extractor is None:  # one of Leaven's own
         return _Start(name, "frozen", _LABELLED, replace(problem, encoder=name))
+    short = Path(name).resolve().name if Path(name).is_dir() else name
     front = Front.describe(dataset, extractor)
     embedded = replace(
         problem,
@@ -147,7 +149,7 @@ def _generic(name: str, dataset: Dataset, problem: Problem) -> _Start:
         modality="embedding",
         encoder=MODALITIES["embedding"].features,
     )
-    return _Start(name, "made elsewhere, frozen", _LABELLED, embedded)
+    return _Start(short, "made elsewhere, frozen", _LABELLED, embedded)
 
 
 def _fit(

@@ -29,7 +29,7 @@ PRETRAINING = "pretraining.json"
 class Start:
     """A pretrained encoder, the front that its records come through, and the pretext's name.
 
-    `features` (n, width) are its features of some of the records that it was pretrained on, by
+    `features` (n, width) are its features of some records like those that it was pretrained on, by
     which other records can be told from them.
     """
 

@@ -221,8 +221,9 @@ def _mismatch(told: View) -> str | None:
     if apart is None:
         return None
     said = (
-        f"A linear classifier tells {count(told.get('labelled'))} labelled records from those "
-        f"learnt from with an area under the curve of {decimal(apart, 2)} (0.50 is alike): "
+        f"A linear classifier tells {count(told.get('labelled'))} labelled records from "
+        f"{count(told.get('seen'))} like those learnt from with an area under the curve of "
+        f"{decimal(apart, 2)} (0.50 is alike): "
     )
     if apart < 0.75:
         return said + "the two are of one kind."
