@@ -56,6 +56,7 @@ OURS = {"estimator", "views", "n_jobs", "random_state"}
 #: Classic methods that have no class of their own, and why.
 WITHOUT = {
     "self-training-forest": "SelfTraining(RandomForestClassifier()) is it",
+    "self-training-ridge": "SelfTraining(CalibratedClassifierCV(RidgeClassifierCV())) is near it",
     "correct-smooth": "reads a given graph",
 }
 
