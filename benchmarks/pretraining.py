@@ -254,7 +254,6 @@ def _told(rows: list[dict[str, Any]]) -> str:
 
 def _part(rows: list[dict[str, Any]]) -> str:
     """The table with what must be known of it."""
-    machines = sorted({row["machine"] for row in rows})
     steps = sorted({(r["set"], r["pretraining_steps"]) for r in rows})
     cpu = sorted({r["set"]: r["pretraining_cpu_seconds"] for r in rows}.items())
     told = ", ".join(f"{name} {count}" for name, count in steps)
@@ -266,9 +265,15 @@ def _part(rows: list[dict[str, Any]]) -> str:
     tail = (
         f"Steps of pretraining: {told}; of a fit that trains the encoder: "
         f"{max(r['steps'] for r in rows)}. CPU seconds of one pretraining, other work on the "
-        f"machine: {spent}. {'; '.join(machines)}."
+        f"machine: {spent}."
     )
-    return f"{lead}\n\n{_told(rows)}\n\n{tail}"
+    seen = rows[0]["machine"]
+    commits = ", ".join(sorted({str(row["commit"]) for row in rows}))
+    where = f"{seen['cpu']}, {seen['cores']} cores, {seen['memory_gb']} GB, {seen['system']}"
+    facts = (
+        f"- Hardware: {where}.\n- Commit: {commits}.\n- When: {max(r['at'] for r in rows)[:10]}."
+    )
+    return f"{lead}\n\n{_told(rows)}\n\n{tail}\n\n{facts}"
 
 
 def _parser() -> argparse.ArgumentParser:
