@@ -295,9 +295,14 @@ def _told(rows: list[dict[str, Any]]) -> str:
             for name in names
         }
         lines = [[one, *_cells([score[one, name] for name in names])] for one in sets]
-        whole = [one for one in sets if all(score[one, name] for name in names)]
-        means = [mean(mean(score[one, name]) for one in whole) if whole else 0 for name in names]
-        lines.append([f"mean of {len(whole)}", *(f"{value:.1f}" for value in means)])
+        most = max(sum(bool(score[one, name]) for one in sets) for name in names)
+        wide = [n for n in names if sum(bool(score[one, n]) for one in sets) == most]
+        whole = [one for one in sets if all(score[one, name] for name in wide)]
+        means = [
+            f"{mean(mean(score[one, name]) for one in whole):.1f}" if name in wide else "–"
+            for name in names
+        ]
+        lines.append([f"mean of {len(whole)}", *means])
         cost = [mean(row["cpu_seconds"] for row in own if row["row"] == name) for name in names]
         lines.append(["CPU seconds a fit", *(f"{value:.1f}" for value in cost)])
         parts.append(f"**{per} labels a class**\n\n" + table(["set", *names], lines, 1))
