@@ -105,9 +105,8 @@ def make_pretraining(
     it, and where the training collapsed again after it was mended.
     """
     chosen = _planned(recipe, dataset)
-    for name in against:
-        if name != "" and find_extractor(name, dataset.modality) is None and not worth:
-            raise SettingError("against", "nothing, without the comparison", name)
+    for name in against:  # a wrong one is told before any work
+        find_extractor(name, dataset.modality)
     name = _name(dataset, chosen, against, worth)
     with RunFolder(out / name, fresh) as folder:
         if not (folder.path / PRETRAINING).exists():
@@ -163,7 +162,7 @@ def _pretrain(
     encoder = network.encoder
     yield Progress("asking what was learnt", steps, steps)
     torch.manual_seed(recipe.seed)
-    untrained = watch.look(found.problem.build_encoder())
+    untrained = watch.look(found.problem.build_encoder(), linear=True)
     comparison = None
     if worth and len(found.labelled):
         most = _affordable(found, each, folder)
@@ -201,7 +200,7 @@ def _pretrain(
         "training": record | {"untrained": untrained, "restarts": restarts},
         "watch": watch.points,
         "alarms": [asdict(alarm) for alarm in watch.alarms],
-        "trained": watch.look(encoder),
+        "trained": watch.look(encoder, linear=True),
         "probed": len(watch.known),
         "comparison": comparison,
         "mismatch": _mismatch(found, features, encoder),

@@ -28,7 +28,6 @@ __all__ = ["SCRATCH", "compare_starts"]
 SCRATCH = "from scratch"
 _FOLDS = 5
 _MOST = 1000  # labelled records; more would make the intervals narrow and the wait long
-_STEPS = 300
 _LABELLED, _TRAINED = "logistic", "supervised"
 
 

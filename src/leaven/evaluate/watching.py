@@ -20,7 +20,7 @@ from leaven.learn.encoder import Encoder, encode
 from leaven.learn.joint_embedding import JointEmbedding
 from leaven.learn.method import Problem, Step
 from leaven.learn.pretext import PretextObjective
-from leaven.learn.probes import cluster_usage, neighbour_probe, rank, spread
+from leaven.learn.probes import cluster_usage, linear_probe, neighbour_probe, rank, spread
 
 __all__ = ["Alarm", "Collapsed", "Watch"]
 
@@ -88,8 +88,8 @@ class Watch:
         if step.number > _BEGIN * step.total:
             self._judge(step)
 
-    def look(self, encoder: Encoder) -> dict[str, float]:
-        """The figures of an encoder as it is."""
+    def look(self, encoder: Encoder, linear: bool = False) -> dict[str, float]:
+        """The figures of an encoder as it is; with `linear` those of a linear probe as well."""
         plain = self.problem.views.plain
         features = encode(encoder, self.problem.arrays, self.sample, plain)
         if not np.isfinite(features).all():
@@ -100,10 +100,11 @@ class Watch:
             "usage": round(cluster_usage(features, self.problem.seed), 4),
         }
         if len(self.known) > 2 and len(np.unique(self.labels)) > 1:
-            answers = neighbour_probe(
-                encode(encoder, self.problem.arrays, self.known, plain), self.labels
-            )
-            told["neighbours"] = round(float((answers == self.labels).mean()), 5)
+            own = encode(encoder, self.problem.arrays, self.known, plain)
+            answers = {"neighbours": neighbour_probe(own, self.labels)}
+            if linear:
+                answers["linear"] = linear_probe(own, self.labels, self.problem.seed)
+            told |= {n: round(float((a == self.labels).mean()), 5) for n, a in answers.items()}
         return told
 
     def point(self, step: int, total: int) -> dict[str, float]:

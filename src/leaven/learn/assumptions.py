@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from leaven.core.wording import count, percent
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Spec
 from leaven.learn.encoder import ENCODERS, encode, sample
+from leaven.learn.probes import separability
 
 __all__ = ["Advice", "advise"]
 
@@ -60,7 +57,10 @@ def advise(dataset: Dataset, arrays: Arrays, spec: Spec, seed: int = 0) -> Advic
     features = _features(dataset, arrays, spec, seed)
     labelled, unlabelled = features
     y = dataset.targets[dataset.labelled][: len(labelled)]
-    numbers |= _smoothness(labelled, y) | _separability(labelled, unlabelled, seed)
+    numbers |= _smoothness(labelled, y)
+    apart = separability(labelled, unlabelled, seed)
+    if apart is not None:
+        numbers["separability"] = apart
     return _conclude(numbers, len(dataset.classes))
 
 
@@ -92,20 +92,6 @@ def _smoothness(features: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> 
     agreement = float((y[nearest[:, 0]] == y).mean())
     shares = np.bincount(y) / len(y)
     return {"neighbour_agreement": agreement, "chance": float((shares**2).sum())}
-
-
-def _separability(
-    labelled: npt.NDArray[np.float32], unlabelled: npt.NDArray[np.float32], seed: int
-) -> dict[str, float]:
-    """How well a linear classifier tells the labelled records from the unlabelled ones."""
-    if len(labelled) < 20 or len(unlabelled) < 20:
-        return {}
-    features = np.concatenate([labelled, unlabelled])
-    side = np.repeat([1, 0], [len(labelled), len(unlabelled)])
-    model: Any = LogisticRegression(C=0.1, class_weight="balanced", max_iter=300)
-    folds = StratifiedKFold(4, shuffle=True, random_state=seed)
-    said = cross_val_predict(model, features, side, cv=folds, method="decision_function")
-    return {"separability": float(roc_auc_score(side, said))}
 
 
 def _conclude(numbers: dict[str, float], classes: int) -> Advice:

@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from leaven.core.errors import DataError
 from leaven.data.dataset import Dataset
+from leaven.data.file_column import files_of, root_of
 from leaven.data.files import Unreadable
 
 __all__ = ["items", "readable"]
@@ -24,13 +24,7 @@ def items(dataset: Dataset, kind: str) -> tuple[pa.ChunkedArray, Path | None]:
 
     Raises DataError where there is no such column.
     """
-    names = [column.name for column in dataset.columns if column.kind == kind] or [kind]
-    if names[0] not in dataset.records.column_names:
-        raise DataError(f"the records have no column of kind {kind}, and none is named so.")
-    column = dataset.records[names[0]]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    return column, None if dataset.root is None else dataset.root.absolute()
+    return files_of(dataset, kind), root_of(dataset)
 
 
 def readable(found: Sequence[Any], read: Callable[[Any], Read]) -> Iterator[tuple[int, Read]]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 __all__ = ["cluster_usage", "linear_probe", "neighbour_probe", "rank", "separability", "spread"]
@@ -105,11 +106,9 @@ def separability(one: Floats, other: Floats, seed: int = 0) -> float | None:
     Classifier two-sample test (Lopez-Paz & Oquab 2017, arXiv:1610.06545). None where either has
     fewer than 20 records.
     """
-    from sklearn.metrics import roc_auc_score
-
     if len(one) < 20 or len(other) < 20:
         return None
-    features = _scaled(np.concatenate([one, other]))
+    features = np.concatenate([one, other])
     side = np.repeat([1, 0], [len(one), len(other)])
     model: Any = LogisticRegression(C=0.1, class_weight="balanced", max_iter=300)
     folds = StratifiedKFold(4, shuffle=True, random_state=seed)

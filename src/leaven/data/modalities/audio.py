@@ -7,17 +7,16 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import torch
 from PIL import Image
 
 from leaven.core.errors import DataError
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
+from leaven.data.file_column import files_of, root_of
 from leaven.data.files import Unreadable
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
 from leaven.data.sounds import FLOOR, Look, frames_of, log_mel, look, read, wave_file
@@ -86,10 +85,10 @@ class Audio(Modality):
         Raises DataError where none of them can be read.
         """
         every = np.linspace(0, len(dataset) - 1, min(len(dataset), _LOOKED_AT)).astype(np.int64)
-        root = _root(dataset)
+        root = root_of(dataset)
         looks: list[Look] = []
         reason = "there are no records"
-        for item in _items(dataset.select(np.unique(every))).to_pylist():
+        for item in files_of(dataset.select(np.unique(every)), "audio").to_pylist():
             try:
                 looks.append(look(item, root))
             except Unreadable as error:
@@ -109,7 +108,7 @@ class Audio(Modality):
 
     def decode(self, dataset: Dataset, spec: Spec) -> tuple[Arrays, Sequence[Rejected]]:
         """All sounds as log-mel; what cannot be read is rejected, with the reason."""
-        items, root = _items(dataset), _root(dataset)
+        items, root = files_of(dataset, "audio"), root_of(dataset)
         rate, frames, mels = spec["rate"], spec["frames"], spec["mels"]
         mel = np.full((len(items), frames, mels), FLOOR, np.float16)
         length = np.ones(len(items), np.int64)
@@ -155,7 +154,7 @@ class Audio(Modality):
 
         Raises DataError where it cannot be read.
         """
-        item, root = _items(dataset)[position].as_py(), _root(dataset)
+        item, root = files_of(dataset, "audio")[position].as_py(), root_of(dataset)
         try:
             seen = look(item, root)
             rate = int(np.clip(seen.rate, *_RATES))
@@ -181,37 +180,6 @@ def _sound(batch: Batch) -> Sound:
 
 def _batch(sound: Sound) -> Batch:
     return {"mel": sound.mel, "length": sound.length}
-
-
-def _root(dataset: Dataset) -> Path | None:
-    """The folder of the files, as an absolute path."""
-    return None if dataset.root is None else dataset.root.absolute()
-
-
-def _items(dataset: Dataset) -> pa.ChunkedArray:
-    """(n,) file names or bytes, null where missing."""
-    names = [c.name for c in dataset.columns if c.kind == "audio"] or ["audio"]
-    if len(names) > 1 or names[0] not in dataset.records.column_names:
-        found = ", ".join(f"{c.name} ({c.kind})" for c in dataset.columns) or "none"
-        raise DataError(
-            f"audio needs exactly one column of sounds, of kind audio or named 'audio'. "
-            f"The columns are: {found}. Keep one of them, or rename it."
-        )
-    column = dataset.records[names[0]]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        return column
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise DataError(
-            f"column {names[0]!r} must hold file names or the bytes of sounds. Got {column.type}."
-        )
-    if dataset.root is None:
-        raise DataError(
-            f"column {names[0]!r} names files, and the dataset says no folder that they are "
-            "relative to. Read the dataset from that folder, or give the bytes of the sounds."
-        )
-    return column
 
 
 def _spectrogram(samples: npt.NDArray[np.float32], rate: int) -> bytes:

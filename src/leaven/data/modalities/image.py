@@ -13,15 +13,14 @@ import base64
 import io
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 
 from leaven.core.errors import DataError
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
+from leaven.data.file_column import files_of, root_of
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
 from leaven.data.pictures import Look, Unreadable, fit, look, read
 from leaven.data.views.choosing import Choose
@@ -113,10 +112,10 @@ class Image(Modality):
         Raises DataError where none of them can be read.
         """
         every = np.linspace(0, len(dataset) - 1, min(len(dataset), _LOOKED_AT)).astype(np.int64)
-        root = _root(dataset)
+        root = root_of(dataset)
         looks: list[Look] = []
         reason = "there are no records"
-        for item in _items(dataset.select(np.unique(every))).to_pylist():
+        for item in files_of(dataset.select(np.unique(every)), "image").to_pylist():
             try:
                 looks.append(look(item, root))
             except Unreadable as error:
@@ -135,7 +134,7 @@ class Image(Modality):
 
     def decode(self, dataset: Dataset, spec: Spec) -> tuple[Arrays, Sequence[Rejected]]:
         """All pictures in the spec's shape; what cannot be read is rejected, with the reason."""
-        items, root = _items(dataset), _root(dataset)
+        items, root = files_of(dataset, "image"), root_of(dataset)
         shape = (spec["channels"], spec["height"], spec["width"])
         pixels = np.zeros((len(items), *shape), np.uint8)
 
@@ -195,7 +194,11 @@ class Image(Modality):
         Raises DataError where it cannot be read.
         """
         try:
-            picture = read(_items(dataset)[position].as_py(), _root(dataset), hint=_SHOWN)
+            picture = read(
+                files_of(dataset, "image")[position].as_py(),
+                root_of(dataset),
+                hint=_SHOWN,
+            )
         except Unreadable as error:
             raise DataError(
                 f"the picture at position {position} cannot be shown. {error}."
@@ -227,37 +230,6 @@ def _cut_out(
 def _learned(spec: Spec) -> LearnedChoose:
     """The operations of the strong view, their magnitudes learnt."""
     return LEARNED_GREY if spec["channels"] == 1 else LEARNED_COLOUR
-
-
-def _root(dataset: Dataset) -> Path | None:
-    """The folder of the files, as an absolute path."""
-    return None if dataset.root is None else dataset.root.absolute()
-
-
-def _items(dataset: Dataset) -> pa.ChunkedArray:
-    """(n,) file names or bytes, null where missing."""
-    names = [c.name for c in dataset.columns if c.kind == "image"] or ["image"]
-    if len(names) > 1 or names[0] not in dataset.records.column_names:
-        found = ", ".join(f"{c.name} ({c.kind})" for c in dataset.columns) or "none"
-        raise DataError(
-            f"image needs exactly one column of pictures, of kind image or named 'image'. "
-            f"The columns are: {found}. Keep one of them, or rename it."
-        )
-    column = dataset.records[names[0]]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_binary(column.type) or pa.types.is_large_binary(column.type):
-        return column
-    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
-        raise DataError(
-            f"column {names[0]!r} must hold file names or the bytes of pictures. Got {column.type}."
-        )
-    if dataset.root is None:
-        raise DataError(
-            f"column {names[0]!r} names files, and the dataset says no folder that they are "
-            "relative to. Read the dataset from that folder, or give the bytes of the pictures."
-        )
-    return column
 
 
 def _shape(looks: Sequence[Look]) -> tuple[int, int]:

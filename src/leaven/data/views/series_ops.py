@@ -7,6 +7,7 @@ last step, so that what lies beyond a shorter record's end stays there.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -67,12 +68,12 @@ def read_at(series: Series, places: Tensor) -> Series:
     return Series(torch.lerp(low, high, share.to(low.dtype)), taken(series.there, nearer))
 
 
-class _InTime:
+class _InTime(ABC):
     """An operation that reads each record elsewhere: `draw` gives the places (n, steps)."""
 
+    @abstractmethod
     def draw(self, series: Series, rng: torch.Generator) -> Tensor:
         """(n, steps) places to read from."""
-        raise NotImplementedError
 
     def apply(self, series: Series, drawn: Tensor) -> Series:
         """The series read at these places; beyond a record's end all stays as it is."""

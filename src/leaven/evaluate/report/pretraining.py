@@ -95,14 +95,10 @@ def _tiles(story: View) -> list[View]:
             "note": part(story, "seen").get("rule"),
         },
     ]
-    if trained.get("neighbours") is not None:
-        tiles.append(
-            {
-                "name": "Neighbour probe",
-                "value": percent(trained["neighbours"]),
-                "note": f"untrained {percent(untrained.get('neighbours'))}",
-            }
-        )
+    for key, name in (("neighbours", "Neighbour probe"), ("linear", "Linear probe")):
+        if trained.get(key) is not None:
+            note = f"untrained {percent(untrained.get(key))}"
+            tiles.append({"name": name, "value": percent(trained[key]), "note": note})
     return tiles
 
 
