@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,14 +15,18 @@ import torch
 from leaven.data.modality import Modality
 from leaven.learn.choices.compose import composed
 from leaven.learn.encoder import encode, sample
+from leaven.learn.graphs.cells import Rows
+from leaven.learn.graphs.neighbours import nearest_in_order
 from leaven.learn.head import Head
 from leaven.learn.method import Method, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.objective import PseudoLabels
 
-__all__ = ["ClassicMethod", "Frozen"]
+__all__ = ["ClassicMethod", "Frozen", "unit"]
 
 Floats = npt.NDArray[np.float32]
+#: An order of the records, each one's nearest others in it, and their squared distances.
+Near = tuple[Rows, Rows, Floats]
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,9 @@ class Frozen:
     `features` (n, width) of the labelled records first, then of the unlabelled ones that are
     read; `targets` (n,) classes, -1 where unlabelled; `places` (n - labelled,) says which of the
     problem's unlabelled records the latter are. `weights` (labelled,) is how much each labelled
-    record counts, one by default.
+    record counts, one by default, and `modality` what the records are. Neighbours are looked for
+    once and kept in `near`, for this problem and its parts; `rows` (n,) says where a part's records
+    stand in the whole.
     """
 
     features: Floats
@@ -41,6 +47,9 @@ class Frozen:
     seed: int
     places: npt.NDArray[np.int64]
     weights: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
+    rows: npt.NDArray[np.int64] | None = field(default=None, repr=False)
+    modality: str = ""
+    near: dict[tuple[int, bool], Near] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not len(self.weights):
@@ -50,6 +59,53 @@ class Frozen:
     def labelled(self) -> int:
         """How many records, the first ones, have a label."""
         return len(self.targets) - len(self.places)
+
+    def without(self, held: npt.NDArray[np.int64]) -> Frozen:
+        """The same problem where the labelled records at `held` have lost their labels.
+
+        They stand behind the labelled records that are left, before the unlabelled ones.
+        """
+        left = np.setdiff1d(np.arange(self.labelled), held)
+        return self._part(left, np.concatenate([held, np.arange(self.labelled, len(self.targets))]))
+
+    def among(self, taught: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> Frozen:
+        """A smaller problem: labelled records at `taught`, unlabelled ones at `others`.
+
+        Both are positions in `features`; of records at `others` the labels are gone. Neighbours
+        are looked for anew.
+        """
+        part = self._part(taught, others)
+        return replace(part, rows=None, near={})
+
+    def _part(self, taught: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> Frozen:
+        rows = np.concatenate([taught, others])
+        targets = np.full(len(rows), -1, np.int64)
+        targets[: len(taught)] = self.targets[taught]
+        return replace(
+            self,
+            features=self.features[rows],
+            targets=targets,
+            places=np.arange(len(others)),
+            weights=self.weights[taught],
+            rows=rows if self.rows is None else self.rows[rows],
+        )
+
+    def nearest(self, k: int, angles: bool) -> Near:
+        """`nearest_in_order` of the features, or of these brought to length one for `angles`."""
+        if (k, angles) not in self.near:
+            whole = self.features
+            if self.rows is not None:
+                whole = np.empty_like(self.features)
+                whole[self.rows] = self.features
+            self.near.clear()  # one graph at a time: it may be large
+            told = unit(whole) if angles else whole
+            self.near[k, angles] = nearest_in_order(told, k, self.seed)
+        order, position, distance = self.near[k, angles]
+        if self.rows is None:
+            return order, position, distance
+        own = np.empty_like(order)
+        own[self.rows] = np.arange(len(order), dtype=order.dtype)
+        return own[order], position, distance
 
     def taught(
         self, guess: npt.NDArray[np.floating[Any]], weight: npt.NDArray[np.floating[Any]],
@@ -66,6 +122,13 @@ class Frozen:
             torch.from_numpy(np.asarray(weight, np.float32)),
             torch.from_numpy(np.asarray(answers, np.int64)),
         )
+
+
+def unit(features: Floats) -> Floats:
+    """Features brought to length one; zeros stay."""
+    length = np.linalg.norm(features, axis=1, keepdims=True)
+    brought: Floats = (features / np.where(length > 0, length, 1)).astype(np.float32)
+    return brought
 
 
 class ClassicMethod(Method):
@@ -100,7 +163,9 @@ class ClassicMethod(Method):
         features = encode(encoder, problem.arrays, used, problem.views.plain)
         targets: Any = np.full(len(used), -1, np.int64)
         targets[: len(problem.train)] = problem.targets[problem.train]
-        known = Frozen(features, targets, problem.classes, problem.seed, places)
+        known = Frozen(
+            features, targets, problem.classes, problem.seed, places, modality=problem.modality
+        )
         head = yield from composed(self, self._own(problem.settings)).learn(known)
         return Network(encoder, head).eval()
 

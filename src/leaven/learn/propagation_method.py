@@ -14,8 +14,7 @@ import torch
 from scipy import sparse
 
 from leaven.core.errors import SettingError, UnknownNameError
-from leaven.learn.classic_method import ClassicMethod, Frozen
-from leaven.learn.graphs.neighbours import nearest_in_order
+from leaven.learn.classic_method import ClassicMethod, Frozen, unit
 from leaven.learn.graphs.solve import Floats, Solved
 from leaven.learn.graphs.weights import WEIGHTS, affinity
 from leaven.learn.heads.neighbours import NeighbourHead
@@ -105,9 +104,8 @@ class PropagationMethod(ClassicMethod):
 
     def learn(self, known: Frozen) -> Generator[Step, None, NeighbourHead]:
         """Spread over all records, and keep some as references for new ones."""
-        unit = self.weights == "cosine"
-        features = _unit(known.features) if unit else known.features
-        order, position, distance = nearest_in_order(features, self.neighbours, known.seed)
+        angles = self.weights == "cosine"
+        order, position, distance = known.nearest(self.neighbours, angles)
         graph, scale = affinity(position, distance, self.weights)
         del position, distance
         seeds = _seeds(known)
@@ -124,8 +122,9 @@ class PropagationMethod(ClassicMethod):
         taught = known.taught(guess, np.ones(len(guess)), guess.argmax(1))
         yield Step(1, 1, figures=figures, taught=taught)
         kept = _references(known)
+        features = unit(known.features[kept]) if angles else known.features[kept]
         return NeighbourHead.of(
-            features[kept], scales[kept], found[kept], self.neighbours, unit, known.seed
+            features, scales[kept], found[kept], self.neighbours, angles, known.seed
         )
 
 
@@ -153,13 +152,6 @@ def _seeds(known: Frozen) -> Floats:
     labelled = np.flatnonzero(known.targets >= 0)
     seeds[labelled, known.targets[labelled]] = known.weights
     return seeds
-
-
-def _unit(features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Brought to length one; zeros stay."""
-    length = np.linalg.norm(features, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float32] = (features / np.where(length > 0, length, 1)).astype(np.float32)
-    return unit
 
 
 def _references(known: Frozen) -> npt.NDArray[np.int64]:

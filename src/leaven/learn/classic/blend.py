@@ -1,0 +1,42 @@
+"""A blend of methods with and without unlabelled records, on the same frozen features.
+
+p(y | x) = Σ w_c p_c(y | x): stacking by a mixture (Wolpert 1992; Smyth & Wolpert 1999), with a
+prior on the weights that the benchmark has learnt on other sets. Nothing is picked: with few labels
+the prior decides, with many the records that were left out.
+
+Use it where you do not know which method suits: it is what `auto` takes.
+
+It fails where all candidates fail, and it costs as much as all of them together; where one method
+is known to be right, that one alone is smaller and as good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from leaven.learn.blending import BlendMethod
+from leaven.learn.method import METHODS
+
+__all__ = ["Blend"]
+
+
+@dataclass(frozen=True)
+class Blend(BlendMethod):
+    """See `BlendMethod`."""
+
+    name = "blend"
+    summary = "several methods, mixed by what is known of each"
+    unlabelled = True
+    candidates: ClassVar[tuple[str, ...]] = (
+        "logistic",
+        "ridge",
+        "forest",
+        "random-forest",
+        "poisson-learning",
+        "label-spreading",
+        "self-training-ridge",
+    )
+
+
+METHODS.add("blend", Blend())

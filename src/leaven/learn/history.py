@@ -1,0 +1,60 @@
+"""What benchmarks have shown of each candidate: the prior of a blend.
+
+`history.json` is a small table: for each kind of record and number of labels a class, the weights
+that a blend should have had on average over the sets of the benchmark, and how many labelled
+records this experience is worth. `python -m benchmarks.history` makes it; sets have no names in it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["expected"]
+
+_LEAST = 0.02  # of the prior, for a candidate that the table does not know
+
+
+def expected(
+    names: Iterable[str], modality: str, labels: float, table: Mapping[str, Any] | None = None
+) -> dict[str, float]:
+    """Of each candidate the labelled records that experience is worth in its favour.
+
+    `labels` is the number of labelled records a class; between the numbers of the table the
+    weights go over into each other with its logarithm. A kind of record that the table lacks gets
+    the mean of all kinds. `table` is the one that is shipped unless another is given.
+
+    >>> table = {"worth": 10, "weights": {"text": {"4": {"a": 0.8, "b": 0.2}}}}
+    >>> expected(["a", "b"], "text", 4, table)
+    {'a': 8.0, 'b': 2.0}
+    """
+    told = table if table is not None else _shipped()
+    by_kind = told["weights"]
+    kinds = [by_kind[modality]] if modality in by_kind else list(by_kind.values())
+    weights = {
+        name: sum(_between(kind, name, labels) for kind in kinds) / len(kinds) for name in names
+    }
+    whole = sum(weights.values())
+    return {name: told["worth"] * weight / whole for name, weight in weights.items()}
+
+
+def _between(kind: Mapping[str, Mapping[str, float]], name: str, labels: float) -> float:
+    """The weight at `labels`, on a line over the logarithm between the table's numbers."""
+    known = sorted((float(number), row.get(name, _LEAST)) for number, row in kind.items())
+    if labels <= known[0][0]:
+        return max(known[0][1], _LEAST)
+    for (low, first), (high, second) in zip(known, known[1:], strict=False):
+        if labels <= high:
+            part = math.log(labels / low) / math.log(high / low)
+            return max(first + part * (second - first), _LEAST)
+    return max(known[-1][1], _LEAST)
+
+
+@cache
+def _shipped() -> dict[str, Any]:
+    table: dict[str, Any] = json.loads((files(__package__) / "history.json").read_text("utf-8"))
+    return table
