@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leaven.api import Run, check, choices, compare, fit, methods, predict
+    from leaven.api import Run, check, choices, compare, curve, fit, methods, predict
     from leaven.core.budget import Budget
     from leaven.core.recipe import Recipe
     from leaven.data.dataset import Dataset
@@ -30,6 +30,7 @@ __all__ = [
     "check",
     "choices",
     "compare",
+    "curve",
     "fit",
     "methods",
     "predict",
@@ -43,6 +44,7 @@ _HOMES = {
     "check": "leaven.api",
     "choices": "leaven.api",
     "compare": "leaven.api",
+    "curve": "leaven.api",
     "fit": "leaven.api",
     "methods": "leaven.api",
     "predict": "leaven.api",

@@ -24,6 +24,7 @@ __all__ = [
     "check",
     "choices",
     "compare",
+    "curve",
     "encoders",
     "fit",
     "methods",
@@ -228,6 +229,7 @@ def predict(
     out: str | Path | None = None,
     label: str | None = None,
     compared: bool = False,
+    decide: str = "accuracy",
     progress: Listener | None = None,
 ) -> Predictions:
     """Score new records; `.table` has `id`, `prediction`, `confidence` and a `p_<class>` a class.
@@ -235,13 +237,15 @@ def predict(
     Written to `out` as CSV, Parquet or JSON Lines by its ending. Records that cannot be read are
     listed in `<out>.quarantine.parquet`, and have no row in the table. Where `label` names the
     column of the true labels, `.metrics` says how right the predictions are. With `compared` the
-    model is asked that the run did not keep.
+    model is asked that the run did not keep. `decide` is `accuracy` (as many right as can be, the
+    classes being as frequent as the run estimated) or `balanced` (as much found of each class as
+    can be).
     """
     from leaven.evaluate.scored import score
 
     (progress or (lambda _: None))(Progress("scoring the records"))
     opened = run if isinstance(run, Run) else Run.load(run)
-    return score(opened, data, label, compared, None if out is None else Path(out))
+    return score(opened, data, label, compared, decide, None if out is None else Path(out))
 
 
 def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
@@ -249,6 +253,52 @@ def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
     from leaven.evaluate.side_by_side import side_by_side
 
     return side_by_side([run if isinstance(run, Run) else Run.load(run) for run in runs])
+
+
+def curve(
+    data: Any,
+    *,
+    label: str | None = None,
+    modality: str | None = None,
+    id: str | None = None,
+    group: str | None = None,
+    labels: str | None = None,
+    method: str = "auto",
+    encoder: str = "",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    seconds: float = 20.0,
+    ahead: int = 50,
+    worth: float = 0.005,
+    progress: Listener | None = None,
+) -> dict[str, Any]:
+    """Accuracy by number of labels, what the next `ahead` labels are worth, and when to stop.
+
+    Parameters
+    ----------
+    data, label, modality, id, group, labels : as for `fit`.
+    method, settings, encoder : a method on frozen features, `auto` for a quick one.
+    seconds : what the measuring may take, roughly.
+    ahead : how many labels to look ahead.
+    worth : the gain in accuracy (a share) that makes them worth their labour.
+
+    Returns the fields of `leaven.evaluate.curves.Growth` as plain values.
+    """
+    from leaven.evaluate.growing import grow_dataset
+
+    (progress or (lambda _: None))(Progress("measuring learning curves"))
+    dataset = _dataset(data, label=label, modality=modality, id=id, group=group, labels=labels)
+    growth = grow_dataset(
+        dataset,
+        method,
+        encoder=encoder,
+        settings=settings,
+        seed=seed,
+        seconds=seconds,
+        ahead=ahead,
+        worth=worth,
+    )
+    return asdict(growth)
 
 
 def methods() -> list[dict[str, Any]]:

@@ -46,7 +46,7 @@ EXIT_INTERRUPTED = 130
 
 #: The commands in the order in which one comes to need them.
 _COMMANDS = (
-    *("check", "fit", "predict", "compare", "pretrain"),
+    *("check", "fit", "predict", "compare", "curve", "pretrain"),
     *("methods", "pretexts", "encoders", "report"),
 )
 
@@ -278,6 +278,13 @@ def predict(
     compared: Annotated[
         bool, typer.Option("--compared", help="Ask the model that the run did not keep.")
     ] = False,
+    decide: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="accuracy (as many right as can be) or balanced (as much of each class).",
+        ),
+    ] = "accuracy",
     as_json: Json = False,
 ) -> None:
     """Predict each record's class, with calibrated probabilities."""
@@ -287,7 +294,9 @@ def predict(
     with progress_line(quiet=as_json) as listener:
         from leaven import api
 
-        scored = api.predict(run, data, out=out, label=label, compared=compared, progress=listener)
+        scored = api.predict(run, data, out=out, label=label, compared=compared, decide=decide,
+            progress=listener,
+        )
         table = scored.table
         confidences = table["confidence"].to_numpy()
         counts = table["prediction"].value_counts().to_pylist()

@@ -38,6 +38,15 @@ _SEVERITIES = {
     "warning": ("! warning", "yellow"),
     "info": ("· info", "dim"),
 }
+#: How a figure of the advice is marked.
+_VERDICTS = {
+    "good": ("✓", ""),
+    "alarm": ("✗", "bold red"),
+    "note": ("·", ""),
+    "unsure": ("?", "dim"),
+}
+#: Figures of the advice that are not said in per cent.
+_NO_SHARES = ("labelled against unlabelled", "kernel distance (MMD²)")
 #: What a figure is called here, and whether it is a share, said in per cent.
 _FIGURES = {
     "accuracy": ("accuracy", True),
@@ -85,8 +94,46 @@ def show_check(report: Item) -> None:
     else:
         _say(console, "The checks found nothing wrong.")
     if advice:
-        _say(console, f"Advice: {plain(advice.get('choice'))}", f"bold {ACCENT}")
-        _list(console, advice.get("reasons") or ())
+        _show_advice(console, advice)
+
+
+def _show_advice(console: Console, advice: Item) -> None:
+    """The figures that advice stands on, then the answer, its reasons and what to label."""
+    table = _table("", "measured before training", "figure", "p", "n", "what it says")
+    for item in advice.get("evidence") or ():
+        word, style = _VERDICTS.get(item.get("verdict") or "", ("", ""))
+        table.add_row(
+            word,
+            plain(item.get("name")),
+            interval(item, shares=item.get("name") not in _NO_SHARES),
+            _chance(item.get("p")),
+            count(item.get("n")),
+            plain(item.get("said")),
+            style=style,
+        )
+    for column in table.columns[:1] + table.columns[3:5]:
+        column.no_wrap = True
+    if table.row_count:
+        console.print()
+        console.print(table)
+        _say(console, f"95{THIN}% intervals in brackets, where there are any.", "dim")
+        console.print()
+    _say(console, f"Advice: {plain(advice.get('choice'))}", f"bold {ACCENT}")
+    _list(console, advice.get("reasons") or ())
+    for said, key in (
+        ("Classes that want labels", "classes"),
+        ("Label first", "label_next"),
+        ("Labels to check", "check_labels"),
+    ):
+        if names := advice.get(key):
+            _say(console, f"{said}: {', '.join(plain(name) for name in names[:_MANY])}")
+
+
+def _chance(p: float | None) -> str:
+    """A p-value in a table's cell; nothing where there is none."""
+    if p is None:
+        return ""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
 def _show_findings(console: Console, findings: Sequence[Item]) -> None:

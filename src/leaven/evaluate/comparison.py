@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,9 @@ from leaven.core.errors import SettingError
 from leaven.core.wording import count, many, points, span
 from leaven.evaluate.intervals import Estimate, percentiles, resampled_sums
 from leaven.evaluate.metrics import indicator
-from leaven.evaluate.predictions import Floats, Ints, check_predictions
+from leaven.evaluate.slices import sliced
+from leaven.learn.history import Gain
+from leaven.learn.predictions import Floats, Ints, check_predictions
 
 __all__ = ["Verdict", "compare", "mcnemar", "paired", "unmeasured"]
 
@@ -21,6 +25,8 @@ _RESAMPLES = 10_000
 _LEVEL = 0.05
 #: Normal quantiles of a two-sided 5 % test that finds a true difference 8 times in 10.
 _REACH = 1.959964 + 0.841621
+_NORMAL = 1.959964
+_HARMLESS, _RISK = 0.005, 0.1
 #: Six records, all in favour, is the least with which the exact test can reject (2 / 2**6).
 _LEAST_DISAGREEMENTS = 6
 _MOST_NEEDED = 100_000
@@ -32,14 +38,17 @@ class Verdict:
 
     Attributes
     ----------
-    outcome : `better`, `unproven`, `worse`, `unmeasured` (no records to compare on) or
-        `supervised` (the method asked for is the baseline itself).
+    outcome : `better`, `likely` (too few records to show it, but what was seen here and in the
+        benchmark's history together say so), `unproven`, `worse`, `unmeasured` (no records to
+        compare on) or `supervised` (the method asked for is the baseline itself).
     kept : the name of the method that ships.
     difference : accuracy of the method minus the baseline's, as a share; None if not measured.
     p_value : exact McNemar, two-sided; None if not measured.
     n : labelled records compared on.
     sentence : the finding, the number, what to do.
     needed : about how many labelled records would settle it; None if settled or out of reach.
+    expected : the difference as experience and these records together let expect it, for
+        `likely`; None where no experience was asked for.
     """
 
     outcome: str
@@ -51,6 +60,7 @@ class Verdict:
     n: int
     sentence: str
     needed: int | None = None
+    expected: Estimate | None = None
 
 
 def compare(
@@ -61,6 +71,8 @@ def compare(
     method: str,
     baseline: str,
     seed: int = 0,
+    parts: Mapping[str, npt.NDArray[np.bool_]] | None = None,
+    experience: Gain | None = None,
 ) -> Verdict:
     """Compare two models on the same records, which neither was trained or tuned on.
 
@@ -68,11 +80,16 @@ def compare(
     ----------
     method_probs, baseline_probs : (n, k) probabilities.
     targets : (n,) true class positions.
+    parts : slices by name, (n,) each, on none of which the method may be shown to be worse.
+    experience : what the method has gained over the baseline on other data, if that is known.
 
     The method is `better` only if the paired bootstrap interval of the accuracy difference lies
     above 0, the exact McNemar test (McNemar 1947; two-sided) has p < 0.05, and its balanced
     accuracy is not significantly lower, since a majority class can be won at the cost of the
-    others. It is `worse` if interval and test agree on that. Otherwise the baseline is kept.
+    others, nor worse on a slice (see `sliced`). It is `worse` if interval and test agree on that.
+    It is `likely` better where too few records were seen to show it, and experience of other data,
+    weighed against what was seen, leaves at most one chance in ten of a loss of more than half a
+    point. Otherwise the baseline is kept.
 
     Raises SettingError for arrays that are no probabilities or differ in shape.
     """
@@ -88,19 +105,36 @@ def compare(
     won, lost = int((our_hits & ~their_hits).sum()), int((their_hits & ~our_hits).sum())
     difference, p_value = paired(our_hits, their_hits, seed=seed)
     ahead = difference.low > 0 and p_value < _LEVEL
-    lopsided = _balanced_loss(our_hits, their_hits, y, ours.shape[1], seed) if ahead else None
+    expected = None if experience is None else _expected(won, lost, n, experience)
+    hopeful = ahead or (expected is not None and _is_likely(expected, difference))
+    lopsided = _balanced_loss(our_hits, their_hits, y, ours.shape[1], seed) if hopeful else None
+    losing = [one for one in sliced(our_hits, their_hits, parts or {}) if one.lost]
 
     finding = f"{points(difference.value)} points ({span(difference.low, difference.high)})"
     records = many(n, "labelled record", "labelled records")
     keeping = f"the {baseline} model is kept"
     outcome, needed = "unproven", None
-    if ahead and lopsided is None:
+    if hopeful and lopsided is None and losing:
+        sentence = (
+            f"Not shown to be better everywhere: {finding} on the whole, but {losing[0]} records "
+            f"({losing[0].p_value:.3f} by chance); {keeping}."
+        )
+    elif ahead and lopsided is None:
         outcome, sentence = "better", f"The unlabelled data helped: {finding}. Use it."
     elif difference.high < 0 and p_value < _LEVEL:
         outcome = "worse"
         sentence = (
             f"Worse by {points(-difference.value, sign=False)} points "
             f"({span(-difference.high, -difference.low)}); {keeping}."
+        )
+    elif hopeful and lopsided is None:
+        assert experience is not None
+        assert expected is not None
+        outcome, needed = "likely", _needed(won, lost, n)
+        sentence = (
+            f"Likely better: {finding} on {records}, too few to show it; with the experience of "
+            f"{experience.problems} other problems {points(expected.value)} points "
+            f"({span(expected.low, expected.high)}) are expected. Use it, and label more to be sure."
         )
     elif lopsided is not None:
         sentence = (
@@ -114,8 +148,10 @@ def compare(
         needed = _needed(won, lost, n)
         advice = f" About {count(needed)} labelled records would settle it." if needed else ""
         sentence = f"Not shown to be better: {finding} on {records}; {keeping}.{advice}"
-    kept = method if outcome == "better" else baseline
-    return Verdict(outcome, kept, method, baseline, difference, p_value, n, sentence, needed)
+    kept = method if outcome in ("better", "likely") else baseline
+    return Verdict(
+        outcome, kept, method, baseline, difference, p_value, n, sentence, needed, expected
+    )
 
 
 def unmeasured(*, method: str, baseline: str, reason: str = "") -> Verdict:
@@ -169,6 +205,28 @@ def _difference(won: int, lost: int, n: int, seed: int) -> Estimate:
     drawn = np.random.default_rng(seed).multinomial(n, shares, size=_RESAMPLES)
     resampled: Floats = (drawn[:, 0] - drawn[:, 1]) / n
     return percentiles((won - lost) / n, resampled, n)
+
+
+def _expected(won: int, lost: int, n: int, experience: Gain) -> Estimate:
+    """The difference to be expected: what was seen, drawn towards what others saw (95 %).
+
+    Both are taken for normal: the gain of the problem at hand is one of those of which
+    `experience` knows mean and spread, and what is seen strays from it by the error of n records
+    (one more of each kind keeps it from being nought).
+    """
+    seen = (won - lost) / n
+    error = ((won + lost + 2) / (n + 3)) / n
+    trust = experience.spread**2 / (experience.spread**2 + error)
+    value = experience.mean + trust * (seen - experience.mean)
+    width = _NORMAL * math.sqrt(trust * error)
+    return Estimate(value, value - width, value + width, n)
+
+
+def _is_likely(expected: Estimate, seen: Estimate) -> bool:
+    """Whether a gain is expected, a loss of more than half a point is not, and none was shown."""
+    spread = (expected.high - expected.low) / (2 * _NORMAL)
+    loss = NormalDist(expected.value, max(spread, 1e-9)).cdf(-_HARMLESS)
+    return expected.value > 0 and loss <= _RISK and seen.high >= 0
 
 
 def _balanced_loss(

@@ -4,7 +4,7 @@ records, judged on labelled ones that neither has seen."""
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from leaven.data.arrays import Arrays
 from leaven.data.checks import check
 from leaven.data.dataset import Dataset, Finding, Index
 from leaven.data.splits import Split, split
+from leaven.evaluate.affording import with_members
 from leaven.evaluate.calibration import (
     apply,
     cross_fitted,
@@ -27,6 +28,9 @@ from leaven.evaluate.comparison import Verdict, compare, unmeasured
 from leaven.evaluate.decoding import decoded
 from leaven.evaluate.elsewhere import elsewhere
 from leaven.evaluate.folder import RunFolder
+from leaven.evaluate.growing import grow_problem
+from leaven.evaluate.shares import Shares, estimate_shares
+from leaven.evaluate.slices import Slice, parts_of, sliced
 from leaven.evaluate.stages import (
     Pace,
     Stage,
@@ -36,8 +40,11 @@ from leaven.evaluate.stages import (
     plan_pace,
     renew_pace,
 )
+from leaven.learn.assumptions import advise
+from leaven.learn.encoder import sample
 from leaven.learn.extractor import Extractor
 from leaven.learn.front import Front
+from leaven.learn.history import Gain, gained
 from leaven.learn.method import METHODS, Problem
 from leaven.learn.network import Network
 from leaven.learn.plan import Plan, plan
@@ -49,6 +56,8 @@ __all__ = ["Experiment", "experiment"]
 
 Floats = npt.NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
+_CURVES = 12.0  # seconds for learning curves at most
+_FOR_SHARES = 2000  # unlabelled records that tell the classes' shares
 
 
 @dataclass
@@ -71,6 +80,10 @@ class Experiment:
     rows: Index = field(default_factory=lambda: np.zeros(0, np.int64))
     folds: int = 0
     verdict: Verdict | None = None
+    shares: Shares | None = None
+    slices: list[Slice] = field(default_factory=list)
+    advice: dict[str, Any] = field(default_factory=dict)
+    growth: dict[str, Any] | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -127,9 +140,11 @@ def experiment(
     findings = check(dataset, arrays, parts)  # those made while reading are among them
     if start is not None:
         findings += elsewhere(start, arrays, recipe.seed)
+    yield Progress("weighing what the unlabelled records can teach")
+    advice = _advice(dataset, arrays, front, folder)
     yield Progress("finding the pace")
     chosen = plan(recipe, dataset, extractor is not None, start=start)
-    found = Experiment(dataset, arrays, chosen, parts, findings, start)
+    found = Experiment(dataset, arrays, chosen, parts, findings, start, advice=advice)
     work = _Work.begin(found, front, folder)
     if work.pace.final < chosen.steps:
         chosen = plan(recipe, dataset, extractor is not None, plain=True, start=start)
@@ -137,7 +152,19 @@ def experiment(
     yield from work.evidence()
     yield from work.final()
     _judge(work.found, work.logits, work.proxy)
+    yield Progress("measuring what more labels would buy")
+    work.found.growth = work.growth()
     return work.found
+
+
+def _advice(dataset: Dataset, arrays: Arrays, front: Front, folder: RunFolder) -> dict[str, Any]:
+    """What the data itself advises, found once; see `advise`."""
+    told: dict[str, Any] | None = folder.read("advice.json")
+    if told is None:
+        told = asdict(advise(dataset, arrays, front.arrays_spec, modality=front.views.name))
+        folder.write("advice.json", told)
+        folder.tick()
+    return told
 
 
 @dataclass
@@ -180,6 +207,10 @@ class _Work:
             common=np.setdiff1d(parts.unlabelled, np.concatenate([_NONE, *parts.barred])),
             start=found.start.encoder if found.start else None,
         )
+        fits = (len(parts.folds) + 1) * len(found.arms)
+        recipe = with_members(recipe, problem, fits, folder)
+        found.plan = replace(found.plan, recipe=recipe)
+        problem = replace(problem, settings=recipe.objective)
         folds = [_on_fold(found, i, arm) for i in range(len(parts.folds)) for arm in found.arms]
         finals = [_on_all(found, arm) for arm in found.arms]
         pace = plan_pace(recipe, problem, folds + finals, folder)
@@ -215,6 +246,19 @@ class _Work:
             network = yield from self._do(stage, due_time(budget) if last else None)
             names = self.found.dataset.classes
             self.found.predictors[stage.arm] = Predictor(self.front, network, names)
+
+    def growth(self) -> dict[str, Any] | None:
+        """Learning curves in what is left of a time budget, a few seconds at least."""
+        told: dict[str, Any] | None = self.folder.read("growth.json")
+        if told is None:
+            limit = Budget.parse(self.found.recipe.budget).seconds
+            left = _CURVES if limit is None else limit - self.folder.elapsed
+            seconds = min(max(left / 2, _CURVES / 4), _CURVES)
+            grown = grow_problem(self.found.dataset, self.problem, seconds)
+            told = None if grown is None else asdict(grown)
+            self.folder.write("growth.json", told)
+            self.folder.tick()
+        return told
 
     def _late(self, stages: list[Stage]) -> bool:
         """Whether these fits would leave too little of a time budget for the final ones."""
@@ -331,17 +375,53 @@ def _judge(found: Experiment, logits: dict[str, Floats], proxy: dict[str, list[F
         found.uncalibrated[arm] = apply(of_rows, 1.0) if len(of_rows) else of_rows
         found.predictors[arm] = replace(found.predictors[arm], temperature=temperature)
     method, baseline = found.method, found.baseline
-    if len(found.rows):
-        found.verdict = compare(
-            found.probabilities[method],
-            found.probabilities[baseline],
-            found.targets,
-            method=method,
-            baseline=baseline,
-            seed=found.recipe.seed,
-        )
-    else:
+    if not len(found.rows):
         found.verdict = unmeasured(method=method, baseline=baseline)
+        return
+    parts_seen = parts_of(found.dataset, found.rows)
+    ours, theirs = found.probabilities[method], found.probabilities[baseline]
+    found.verdict = compare(
+        ours,
+        theirs,
+        found.targets,
+        method=method,
+        baseline=baseline,
+        seed=found.recipe.seed,
+        parts=parts_seen,
+        experience=_experience(found),
+    )
+    hits = [said.argmax(1) == found.targets for said in (ours, theirs)]
+    found.slices = sliced(*hits, parts_seen)
+    _shift(found, logits[baseline][found.rows])
+
+
+def _experience(found: Experiment) -> Gain | None:
+    """What the method gained on other data with as many labels a class, where that is known."""
+    recipe, labelled = found.recipe, found.dataset.targets[found.split.train]
+    if recipe.pretext or found.start is not None:
+        return None
+    views = found.predictors[found.method].front.views.name
+    return gained(recipe.method, views, len(labelled) / max(len(np.unique(labelled)), 1))
+
+
+def _shift(found: Experiment, left_out: Floats) -> None:
+    """Let all arms predict for the shares of the unlabelled records, where labels hide these.
+
+    The supervised arm tells the shares: others may have been held to those of the labels.
+    """
+    classes, watcher = found.dataset.classes, found.predictors[found.baseline]
+    asked = sample(found.split.unlabelled, _FOR_SHARES, found.recipe.seed)
+    found.shares = estimate_shares(
+        left_out / watcher.temperature,
+        found.targets,
+        watcher.network.logits(found.arrays, asked) / watcher.temperature,
+        classes,
+        found.recipe.seed,
+    )
+    taught, shares = found.shares.labelled, found.shares.estimated
+    found.predictors = {
+        arm: replace(one, taught=taught, shares=shares) for arm, one in found.predictors.items()
+    }
 
 
 def _transferred(found: Experiment, arm: str, temperature: float, proxy: list[Floats]) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from leaven.evaluate.predictions import Floats
+from leaven.learn.predictions import Floats
 
 __all__ = ["Estimate", "percentiles", "resampled_sums", "wilson"]
 

@@ -18,7 +18,7 @@ from scipy.stats import rankdata
 from leaven.core.errors import SettingError
 from leaven.evaluate.calibration import bin_of
 from leaven.evaluate.intervals import Estimate, percentiles, resampled_sums, wilson
-from leaven.evaluate.predictions import Floats, Ints, check_predictions
+from leaven.learn.predictions import Floats, Ints, check_predictions
 
 __all__ = ["Estimate", "confusion", "indicator", "measure", "per_class"]
 

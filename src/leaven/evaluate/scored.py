@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from leaven.core.errors import UnknownNameError
 from leaven.data.checks import unseen_labels
 from leaven.data.dataset import Dataset, Finding
 from leaven.evaluate.intervals import Estimate
@@ -18,7 +19,10 @@ from leaven.evaluate.metrics import measure
 from leaven.evaluate.run import Run
 from leaven.evaluate.tables import predictions_table, write_quarantine, write_table
 
-__all__ = ["Predictions", "score"]
+__all__ = ["DECISIONS", "Predictions", "score"]
+
+#: What a prediction is to be good at: being right, or finding each class.
+DECISIONS = ("accuracy", "balanced")
 
 
 @dataclass(frozen=True)
@@ -37,13 +41,21 @@ class Predictions:
 
 
 def score(
-    run: Run, records: Any, label: str | None, compared: bool, out: Path | None
+    run: Run,
+    records: Any,
+    label: str | None,
+    compared: bool,
+    decide: str,
+    out: Path | None,
 ) -> Predictions:
     """Predict, measure where there are labels, and write to `out` by its ending."""
+    if decide not in DECISIONS:
+        raise UnknownNameError("decide", decide, DECISIONS)
     if out is not None:
         write_table(None, out)
     given = run.dataset(records, label)
     predictor = run.compared if compared else run.predictor
+    predictor = predictor.balanced() if decide == "balanced" else predictor
     dataset, probabilities = predictor.predict(given)
     table = predictions_table(dataset.ids, probabilities, run.classes)
     if out is not None:

@@ -24,6 +24,7 @@ from leaven.evaluate.calibration import adaptive_ece, brier, ece, reliability
 from leaven.evaluate.experiment import Experiment
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.metrics import confusion, measure, per_class
+from leaven.evaluate.slices import told
 from leaven.learn.method import METHODS
 
 __all__ = ["dataset_story", "shown_records", "tell"]
@@ -101,6 +102,10 @@ def tell(
         "confusion": confusion(probabilities, targets).tolist() if len(targets) else [],
         "baseline": {"method": found.baseline, "metrics": measured[found.baseline]},
         "verdict": asdict(found.verdict),
+        "advice": found.advice,
+        "growth": found.growth,
+        "shares": _shares(found),
+        "slices": told(found.slices),
         "calibration": _calibration(found, kept),
         "training": {
             "stages": [
@@ -125,6 +130,26 @@ def tell(
 
 def _estimates(figures: dict[str, Estimate]) -> dict[str, Any]:
     return {name: asdict(estimate) for name, estimate in figures.items()}
+
+
+def _shares(found: Experiment) -> dict[str, Any]:
+    """The classes' shares, and what accuracy may be expected under them.
+
+    That is the mean of the recalls, each with its class's share: labels drawn evenly say how often
+    a class is found, and the unlabelled records how often it is there.
+    """
+    if found.shares is None:
+        return {}
+    assert found.verdict is not None
+    shares = asdict(found.shares)
+    if found.shares.shifted:
+        k = len(found.dataset.classes)
+        ratio = np.asarray(found.shares.estimated) / np.maximum(found.shares.labelled, 1e-6)
+        said = (found.probabilities[found.verdict.kept] * ratio).argmax(1)
+        hits = np.bincount(found.targets, said == found.targets, k)
+        recall = hits / np.maximum(np.bincount(found.targets, minlength=k), 1)
+        shares["accuracy"] = float(np.asarray(found.shares.estimated) @ recall)
+    return shares | {"classes": list(found.dataset.classes), "shifted": found.shares.shifted}
 
 
 def _calibration(found: Experiment, kept: str) -> dict[str, Any]:

@@ -2,127 +2,238 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.decomposition import PCA
 
-from leaven.core.wording import count, percent
 from leaven.data.arrays import Arrays
-from leaven.data.dataset import Dataset
+from leaven.data.dataset import Dataset, Index
+from leaven.data.duplicates import exact, groups, near_images, near_rows, near_texts
 from leaven.data.modality import MODALITIES, Spec
+from leaven.learn.advice import Advice, conclude
 from leaven.learn.encoder import ENCODERS, encode, sample
-from leaven.learn.probes import separability
+from leaven.learn.graphs.neighbours import nearest
+from leaven.learn.label_noise import cross_fitted, label_noise, share
+from leaven.learn.measured import Measured, Region
+from leaven.learn.structure import agreement, bare_regions, group, tendency
+from leaven.learn.two_samples import (
+    classifier_test,
+    compare_columns,
+    compare_components,
+    kernel_test,
+)
 
 __all__ = ["Advice", "advise"]
 
-_RECORDS = 5000  # looked at; enough for every figure below
-_APART = 0.70  # a classifier that tells labelled from unlabelled this well: they differ
-_NEAR = 5
+# Enough for every figure below; more would narrow intervals that are narrow already.
+_LABELLED, _UNLABELLED, _PREPARED, _COPIES = 2000, 2500, 20_000, 30_000
+_WIDTH = 64  # leading components looked at
+_TESTABLE = 20  # records on each side, under which no test of the two is made
 
 
-@dataclass(frozen=True)
-class Advice:
-    """What to do, why, and the figures behind it.
-
-    `choice` is `semi-supervised`, `supervised` or `label more`. In `numbers`: `neighbour_agreement`
-    (share of labelled records whose nearest labelled ones share their label), `chance` (what the
-    class shares alone would give), `separability` (area under the curve of a classifier that
-    tells labelled from unlabelled records; 0.5 is what one wants).
-    """
-
-    choice: str
-    reasons: tuple[str, ...]
-    numbers: dict[str, float]
-
-
-def advise(dataset: Dataset, arrays: Arrays, spec: Spec, seed: int = 0) -> Advice:
+def advise(
+    dataset: Dataset, arrays: Arrays, spec: Spec, seed: int = 0, modality: str = ""
+) -> Advice:
     """Measure the assumptions on frozen features and say what follows.
 
-    Smoothness is the agreement of labels among near neighbours; equality of the two sets is a
-    classifier two-sample test (Lopez-Paz & Oquab 2017).
+    `arrays` are of the data set's modality unless another is given: `embedding` for features of an
+    encoder from elsewhere.
+
+    Smoothness is the agreement of labels among near neighbours; whether both sets come from one
+    source, a classifier's and a kernel's test of two samples, and a test a column; unseen classes
+    are regions with far fewer labels than chance would put there; wrong labels, what a model says
+    otherwise where it is surest. The tests compare within the classes that a model names, so that
+    labels collected so many a class are not taken for a shift. All on samples: at most 2,000
+    labelled records and 2,500 unlabelled ones.
     """
-    few = min(np.bincount(dataset.targets[dataset.labelled]), default=0)
-    numbers: dict[str, float] = {
-        "labelled": len(dataset.labelled),
-        "unlabelled": len(dataset.unlabelled),
-        "fewest_of_a_class": int(few),
-    }
+    found = Measured(
+        labelled=len(dataset.labelled),
+        unlabelled=len(dataset.unlabelled),
+        modality=dataset.modality,
+        counts=dict(zip(dataset.classes, _counts(dataset), strict=True)),
+    )
+    if not len(dataset):
+        return conclude(found)
+    labelled = sample(dataset.labelled, _LABELLED, seed)
+    unlabelled = sample(dataset.unlabelled, _UNLABELLED, seed)
+    views = modality or dataset.modality
+    features = _features(views, arrays, spec, np.concatenate([labelled, unlabelled]), seed)
+    ours, theirs = features[: len(labelled)], features[len(labelled) :]
+    y = dataset.targets[labelled]
+    pool = theirs if len(theirs) else ours
+    found.clusters = tendency(pool, len(dataset.classes), seed)
+    found.copies = _copies(dataset, arrays, seed)
     if len(dataset.classes) < 2:
-        reason = "Fewer than two classes have labels: nothing can be told apart yet."
-        return Advice("label more", (reason,), numbers)
-    if not len(dataset.unlabelled):
-        reason = "Every record has a label: there is nothing for the unlabelled part to add."
-        return Advice("supervised", (reason,), numbers)
-    features = _features(dataset, arrays, spec, seed)
-    labelled, unlabelled = features
-    y = dataset.targets[dataset.labelled][: len(labelled)]
-    numbers |= _smoothness(labelled, y)
-    apart = separability(labelled, unlabelled, seed)
-    if apart is not None:
-        numbers["separability"] = apart
-    return _conclude(numbers, len(dataset.classes))
+        # Nothing is known of any class yet: what lies in the middle of each cluster tells most.
+        found.first = _central(dataset, theirs, unlabelled, seed)
+        return conclude(found)
+    _among_labels(found, dataset, ours, y, seed)
+    said, told = cross_fitted(ours, y, theirs, len(dataset.classes), seed)
+    noise = label_noise(ours, y, len(dataset.classes), said, seed)
+    if noise is not None:
+        found.noise, found.suspects = noise, _ids(dataset, labelled[noise.flagged[:20]])
+    if len(theirs):
+        found.pool_shares = dict(
+            zip(dataset.classes, _shares(told, y, len(dataset.classes)).tolist(), strict=True)
+        )
+    if min(len(ours), len(theirs)) < _TESTABLE:
+        return conclude(found)
+    _between(found, dataset, features, (labelled, unlabelled), (said, told), seed)
+    return conclude(found)
+
+
+def _counts(dataset: Dataset) -> list[int]:
+    counted = np.bincount(dataset.targets[dataset.labelled], minlength=len(dataset.classes))
+    return [int(n) for n in counted]
+
+
+def _ids(dataset: Dataset, index: Index) -> tuple[str, ...]:
+    return tuple(str(dataset.ids[i]) for i in index)
 
 
 def _features(
-    dataset: Dataset, arrays: Arrays, spec: Spec, seed: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Frozen features of labelled and of unlabelled records."""
-    modality = MODALITIES[dataset.modality]
+    views: str, arrays: Arrays, spec: Spec, index: Index, seed: int
+) -> npt.NDArray[np.float32]:
+    """(len(index), at most 64) leading components of frozen features."""
+    modality = MODALITIES[views]
     kind = ENCODERS[modality.features]
     encoder = kind(**kind.configure(spec))
-    encoder.prepare(arrays, np.arange(len(dataset)), seed)
-    labelled = dataset.labelled[:_RECORDS]
-    unlabelled = sample(dataset.unlabelled, _RECORDS, seed)
-    return (
-        encode(encoder, arrays, labelled, modality.plain),
-        encode(encoder, arrays, unlabelled, modality.plain),
-    )
+    encoder.prepare(arrays, sample(np.arange(len(arrays)), _PREPARED, seed), seed)
+    features = np.nan_to_num(encode(encoder, arrays, index, modality.plain))
+    width = min(_WIDTH, features.shape[1], len(features))
+    solver = "randomized" if min(features.shape) > 4 * _WIDTH else "auto"
+    fitted: Any = PCA(width, svd_solver=solver, random_state=seed)
+    return np.asarray(fitted.fit_transform(features), np.float32)
 
 
-def _smoothness(features: npt.NDArray[np.float32], y: npt.NDArray[np.int64]) -> dict[str, float]:
-    """How often near neighbours share a label, beside what chance would give."""
+def _among_labels(
+    found: Measured, dataset: Dataset, ours: npt.NDArray[np.float32], y: Index, seed: int
+) -> None:
+    """How often the nearest labelled record has the same label."""
     if len(y) < 3:
-        return {}
-    squared = (features**2).sum(1)
-    distance = squared[:, None] + squared - 2 * features @ features.T
-    np.fill_diagonal(distance, np.inf)
-    nearest = np.argsort(distance, axis=1, kind="stable")[:, : min(_NEAR, len(y) - 1)]
-    # The nearest labelled neighbour alone counts where classes have few records.
-    agreement = float((y[nearest[:, 0]] == y).mean())
-    shares = np.bincount(y) / len(y)
-    return {"neighbour_agreement": agreement, "chance": float((shares**2).sum())}
+        return
+    near, _ = nearest(ours, 1, seed)
+    found.neighbours = share(int((y[near[:, 0]] == y).sum()), len(y))
+    found.chance = float(np.square(np.bincount(y) / len(y)).sum())
 
 
-def _conclude(numbers: dict[str, float], classes: int) -> Advice:
-    """From figures to a sentence a person can act on."""
-    agreement, chance = numbers.get("neighbour_agreement", 0.0), numbers.get("chance", 1.0)
-    apart = numbers.get("separability", 0.5)
-    if numbers["fewest_of_a_class"] < 2:
-        reason = (
-            "A class has fewer than two labelled records, so it cannot be checked at all. "
-            "Label at least four of each."
+def _between(
+    found: Measured,
+    dataset: Dataset,
+    features: npt.NDArray[np.float32],
+    index: tuple[Index, Index],
+    told: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]],
+    seed: int,
+) -> None:
+    """Labelled against unlabelled: tests of two samples, of columns, and regions without labels."""
+    where = np.concatenate(index)
+    labelled = np.arange(len(where)) < len(index[0])
+    named = np.concatenate(told).argmax(1)
+    one = np.zeros(len(where), np.int64)
+    grouping = group(features, len(dataset.classes), seed)
+    member = grouping.member
+    found.cluster_agreement = agreement(member[labelled], dataset.targets[where[labelled]], seed)
+    bare = bare_regions(features, labelled, named, grouping, seed)
+    pool = int((~labelled).sum())
+    found.regions = tuple(
+        Region(
+            share(len(r.records), pool), r.labelled, r.expected, r.p,
+            _ids(dataset, where[r.records[:5]]),
+            dataset.classes[int(np.bincount(named[r.records]).argmax())],
         )
-        return Advice("label more", (reason,), numbers)
-    if apart > _APART:
-        reason = (
-            f"Labelled and unlabelled records differ: a simple classifier tells them apart "
-            f"(area under the curve {apart:.2f}; 0.50 would be alike). Label some of the "
-            "unlabelled ones, drawn at random, before trusting what they teach."
-        )
-        return Advice("label more", (reason,), numbers)
-    gain = (agreement - chance) / max(1 - chance, 1e-9)
-    if gain < 0.15:
-        reason = (
-            f"Near records rarely share a label ({percent(agreement, 0)}, chance "
-            f"{percent(chance, 0)}): labels "
-            "will not flow well from record to record. Expect little from the unlabelled ones; "
-            "the comparison with the supervised model decides."
-        )
-        return Advice("supervised", (reason,), numbers)
-    reason = (
-        f"Near records often share a label ({percent(agreement, 0)}, chance "
-        f"{percent(chance, 0)}), and {count(numbers['unlabelled'])} unlabelled records lie around "
-        f"{count(numbers['labelled'])} labelled ones: the unlabelled ones can be expected to help."
+        for r in bare
+    )  # fmt: skip
+    found.bare = share(sum(len(r.records) for r in bare), pool)
+    found.apart_as_drawn = classifier_test(features, labelled, one, seed)
+    found.apart = classifier_test(features, labelled, named, seed)
+    found.discrepancy = kernel_test(features, labelled, named, seed)
+    if bare:
+        outside = np.ones(len(where), bool)
+        for region in bare:
+            outside[region.members] = False
+        sides = labelled[outside]
+        if min(sides.sum(), (~sides).sum()) >= _TESTABLE:
+            found.apart_outside = classifier_test(features[outside], sides, named[outside], seed)
+    alike = _matched(labelled, named, seed)
+    if dataset.modality == "tabular":
+        rows, mine = where[alike], labelled[alike]
+        found.columns = tuple(compare_columns(dataset, rows[mine], rows[~mine]))
+    else:
+        found.columns = tuple(compare_components(features[alike], labelled[alike]))
+    away = np.flatnonzero(~labelled)
+    order = np.random.default_rng(seed).permutation(away)
+    found.at_random = _ids(dataset, where[order[:10]])
+
+
+def _matched(labelled: npt.NDArray[np.bool_], strata: Index, seed: int) -> Index:
+    """All labelled records, and as many unlabelled ones as have the same shares of strata.
+
+    Strata that hold the scarcest tenth of the labelled records may come short.
+    """
+    rng = np.random.default_rng(seed)
+    ours, theirs = (
+        np.bincount(strata[s], minlength=strata.max() + 1) for s in (labelled, ~labelled)
     )
-    return Advice("semi-supervised", (reason,), numbers)
+    times = theirs / np.maximum(ours, 1)
+    order = np.argsort(times, kind="stable")
+    enough = np.searchsorted(np.cumsum(ours[order]), 0.1 * ours.sum(), "right")
+    factor = times[order][min(enough, len(order) - 1)]
+    kept = [np.flatnonzero(labelled)]
+    for stratum in np.flatnonzero(ours):
+        rows = rng.permutation(np.flatnonzero(~labelled & (strata == stratum)))
+        kept.append(rows[: math.ceil(factor * ours[stratum])])
+    return np.sort(np.concatenate(kept))
+
+
+def _shares(
+    told: npt.NDArray[np.float64], y: Index, classes: int, rounds: int = 30
+) -> npt.NDArray[np.float64]:
+    """(classes,) shares of the pool that fit the model's answers best.
+
+    Expectation and maximisation (Saerens, Latinne & Decaestecker 2002, section 2), with one record
+    a class in advance, so that no class dies out.
+    """
+    prior = np.maximum(np.bincount(y, minlength=classes) / len(y), 1e-9)
+    shares = prior
+    for _ in range(rounds):
+        weighed = told * (shares / prior)
+        weighed /= np.maximum(weighed.sum(1, keepdims=True), 1e-300)
+        shares = (weighed.sum(0) + 1) / (len(told) + classes)
+    return shares
+
+
+def _copies(dataset: Dataset, arrays: Arrays, seed: int) -> tuple[int, int, int]:
+    """Records that repeat another, unlabelled ones that repeat a labelled one, records looked at.
+
+    Equal records, and nearly equal ones where the modality says what that is.
+    """
+    where = sample(np.arange(len(dataset)), _COPIES, seed)
+    part = dataset if len(where) == len(dataset) else dataset.select(where)
+    numbers = exact(part.content)
+    if part.modality == "text":
+        numbers = near_texts(part.records.column(0))
+    elif part.modality in ("tabular", "embedding"):
+        numbers = near_rows(part.records, part.columns)
+    elif part.modality == "image" and "pixels" in arrays.names:
+        numbers = near_images(np.asarray(arrays["pixels"][where], np.uint8))
+    repeated = sum(len(members) - 1 for members in groups(numbers))
+    both = np.isin(numbers[part.unlabelled], numbers[part.labelled])
+    return repeated, int(both.sum()), len(part)
+
+
+def _central(
+    dataset: Dataset, theirs: npt.NDArray[np.float32], unlabelled: Index, seed: int
+) -> tuple[str, ...]:
+    """Ten unlabelled records, each from the middle of a cluster of its own."""
+    if len(theirs) < _TESTABLE:
+        return _ids(dataset, unlabelled[:10])
+    grouping = group(theirs, 3, seed)
+    far = np.square(theirs - grouping.centres[grouping.member]).sum(1)
+    order = np.argsort(far, kind="stable")
+    _, first = np.unique(grouping.member[order], return_index=True)
+    size = np.bincount(grouping.member)
+    middle = order[first][np.argsort(-size[grouping.member[order[first]]], kind="stable")]
+    return _ids(dataset, unlabelled[middle[:10]])

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import SettingError, UnknownNameError
+from leaven.learn.choices.compose import composed
 from leaven.learn.classic_method import ClassicMethod, Frozen
 from leaven.learn.head import Head
 from leaven.learn.heads.blend import BlendHead
@@ -26,11 +27,15 @@ from leaven.learn.out_of_fold import answers, fitted, folds, out_of_fold
 from leaven.learn.temperature import apply, fit_temperature
 from leaven.learn.weighing import weigh
 
-__all__ = ["BlendMethod", "Evidence"]
+__all__ = ["BlendMethod", "Evidence", "member"]
 
 Floats = npt.NDArray[np.float64]
 
+_MANY = 80  # labelled records that one round of folds judges well enough
 _TRIED = 4000  # unlabelled records that stand by while candidates are compared
+#: What members do less of than alone: after three rounds few guesses change.
+_BRIEF: dict[str, dict[str, int]] = {"self-training-ridge": {"rounds": 3}}
+_VAIN = 0.03  # of what experience expects of all: less, and a candidate does not take part
 _HOPELESS = 0.01  # a weight after the first round that ends a candidate's part in the contest
 
 
@@ -54,7 +59,7 @@ class Evidence:
 class BlendMethod(ClassicMethod):
     """`members` names the candidates, joined by commas; empty for all that suit the records.
 
-    `repeats` is how often the folds are dealt.
+    `repeats` is how often the folds are dealt while labelled records are few.
     """
 
     members: str = ""
@@ -89,7 +94,7 @@ class BlendMethod(ClassicMethod):
         evidence = yield from self.compare(known)
         heads = []
         for number, name in enumerate(evidence.weights, 1):
-            heads.append(fitted(_method(name), known))
+            heads.append(fitted(member(name), known))
             if number < len(evidence.weights):
                 yield Step(number, len(evidence.weights))
         weights = list(evidence.weights.values())
@@ -104,17 +109,20 @@ class BlendMethod(ClassicMethod):
     def compare(self, known: Frozen) -> Generator[Step, None, Evidence]:
         """Hold the candidates against each other on labelled records left out."""
         names = self._names()
-        tried = self._tried(known)
+        tried = self.tried(known)
         y = tried.targets[: tried.labelled]
         prior = expected(names, known.modality, len(y) / len(np.unique(y)))
+        if not self.members:  # who never helped with such records is not asked
+            names = [name for name in names if prior[name] >= _VAIN * sum(prior.values())]
+            prior = {name: prior[name] for name in names}
         said: dict[str, list[Floats]] = {name: [] for name in names}
         rivals = list(names)
-        for repeat in range(self.repeats):
+        for repeat in range(self.repeats if len(y) < _MANY else 1):
             parts = folds(y, known.seed + 1000 * repeat)
             if not parts:
                 break
             for number, name in enumerate(rivals, 1):
-                said[name].append(out_of_fold(_method(name), tried, parts))
+                said[name].append(out_of_fold(member(name), tried, parts))
                 yield Step(number, len(rivals))
             weights = _evidence(said, y, prior).weights
             rivals = [name for name in rivals if weights.get(name, 0.0) > _HOPELESS]
@@ -124,7 +132,7 @@ class BlendMethod(ClassicMethod):
         asked = _named(self.members) or list(self.candidates)
         return [name for name in asked if self.unlabelled or not METHODS[name].unlabelled]
 
-    def _tried(self, known: Frozen) -> Frozen:
+    def tried(self, known: Frozen) -> Frozen:
         """The problem with no more unlabelled records than a comparison needs."""
         others = np.arange(known.labelled, len(known.targets))
         if len(others) <= _TRIED:
@@ -153,10 +161,11 @@ def _evidence(
     return Evidence(weights, right, surprise, dict(prior), temperature)
 
 
-def _method(name: str) -> ClassicMethod:
+def member(name: str) -> ClassicMethod:
+    """The method as it takes part in a blend: one of many rounds takes few."""
     method = METHODS[name]
     assert isinstance(method, ClassicMethod)
-    return method
+    return composed(method, _BRIEF.get(name, {}))
 
 
 def _named(members: str) -> list[str]:

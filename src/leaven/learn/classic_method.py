@@ -14,7 +14,7 @@ import torch
 
 from leaven.data.modality import Modality
 from leaven.learn.choices.compose import composed
-from leaven.learn.encoder import encode, sample
+from leaven.learn.encoder import Encoder, encode, sample
 from leaven.learn.graphs.cells import Rows
 from leaven.learn.graphs.neighbours import nearest_in_order
 from leaven.learn.head import Head
@@ -150,10 +150,8 @@ class ClassicMethod(Method):
     def learn(self, known: Frozen) -> Generator[Step, None, Head]:
         """Fit a head, and yield a step for each round that it takes."""
 
-    def fit(
-        self, problem: Problem, checkpoint: Path | None = None
-    ) -> Generator[Step, None, Network]:
-        """Encode once, and learn. A baseline follows the settings that it shares."""
+    def frozen(self, problem: Problem) -> tuple[Encoder, Frozen]:
+        """The encoder, and the problem on its features as this method reads it."""
         encoder = problem.build_encoder().requires_grad_(False).eval()
         places = np.zeros(0, np.int64)
         if self.unlabelled:
@@ -166,6 +164,13 @@ class ClassicMethod(Method):
         known = Frozen(
             features, targets, problem.classes, problem.seed, places, modality=problem.modality
         )
+        return encoder, known
+
+    def fit(
+        self, problem: Problem, checkpoint: Path | None = None
+    ) -> Generator[Step, None, Network]:
+        """Encode once, and learn. A baseline follows the settings that it shares."""
+        encoder, known = self.frozen(problem)
         head = yield from composed(self, self._own(problem.settings)).learn(known)
         return Network(encoder, head).eval()
 

@@ -1,8 +1,9 @@
-"""What benchmarks have shown of each candidate: the prior of a blend.
+"""What benchmarks have shown: of each candidate the prior of a blend, and what a blend gains.
 
 `history.json` is a small table: for each kind of record and number of labels a class, the weights
-that a blend should have had on average over the sets of the benchmark, and how many labelled
-records this experience is worth. `python -m benchmarks.history` makes it; sets have no names in it.
+that a blend should have had on average over the sets of the benchmark, how many labelled records
+this experience is worth, and what the blend gained over its supervised part. It is made by
+`python -m benchmarks.candidates --history`; no set has a name in it.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["expected"]
+__all__ = ["Gain", "expected", "gained"]
 
 _LEAST = 0.02  # of the prior, for a candidate that the table does not know
 
@@ -40,6 +42,39 @@ def expected(
     }
     whole = sum(weights.values())
     return {name: told["worth"] * weight / whole for name, weight in weights.items()}
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What a method gained in accuracy (shares, not per cent) over its baseline elsewhere.
+
+    `mean` and `spread` (standard deviation) are over `problems`, of which each is a set with few
+    labels of one seed.
+    """
+
+    mean: float
+    spread: float
+    problems: int
+
+
+def gained(
+    method: str, modality: str, labels: float, table: Mapping[str, Any] | None = None
+) -> Gain | None:
+    """The method's gain on records of this kind with about as many labels a class.
+
+    None where the table does not know the method or the kind, or where there are more than twice as
+    many labels as it has seen: then the records at hand must speak.
+
+    >>> rows = {"text": {"4": {"mean": 0.05, "spread": 0.02, "problems": 8}}}
+    >>> gained("blend", "text", 5, {"gains": {"blend": rows}})
+    Gain(mean=0.05, spread=0.02, problems=8)
+    """
+    told = table if table is not None else _shipped()
+    rows = told.get("gains", {}).get(method, {}).get(modality)
+    if not rows or labels > 2 * max(float(number) for number in rows):
+        return None
+    nearest = min(rows, key=lambda number: abs(math.log(float(number) / labels)))
+    return Gain(**rows[nearest])
 
 
 def _between(kind: Mapping[str, Mapping[str, float]], name: str, labels: float) -> float:

@@ -28,22 +28,16 @@ class _Wish:
     why: str
 
 
-#: Networks in place of the plain choice (`docs/comparison.md` has the figures). Under these numbers
-#: of steps the guesses of a network are wrong too often to teach anything. Under these numbers of
-#: labels a gain is seldom shown, and what ships then is the network's supervised counterpart: of
-#: texts that one is worse than a linear model until there are some hundred labels.
-_WISHES = {
-    "image": _Wish("freematch", 20, 800, "strong views of images teach what a label is worth"),
-    "graph": _Wish("grand", 20, 100, "the graph says of each node what its neighbours are"),
-    "text": _Wish("freematch", 80, 300, "its thresholds follow what the network has learnt"),
-}
+#: What a fit without settings takes. A blend needs neither many labels nor steps, and holds what
+#: one would try one after the other; the answers of a graph come along its edges.
 _PLAIN = {
-    "": ("poisson-learning", "labels flow to near records; it needs neither many labels nor time"),
-    "series": (
-        "self-training-ridge",
-        "random convolutions and a ridge that learns its sure guesses",
-    ),
+    "": ("blend", "several methods, mixed by what is known of each; it needs few labels"),
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
+}
+#: Networks in place of that (`docs/comparison.md` has the figures), and from how many labels and
+#: steps on they are worth it.
+_WISHES = {
+    "graph": _Wish("grand", 20, 100, "the graph says of each node what its neighbours are"),
 }
 
 

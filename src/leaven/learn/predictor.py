@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,21 +21,39 @@ from leaven.learn.network import FORMAT, Network
 
 __all__ = ["Predictor"]
 
+_RARE = 1e-6  # a share that none of the labels has
+
 
 @dataclass(frozen=True)
 class Predictor:
-    """A front, a network, the names of its classes and the temperature of its confidence."""
+    """A front, a network, the names of its classes and the temperature of its confidence.
+
+    `taught` (k,) are the classes' shares among the labels, `shares` (k,) those among the records
+    that it is asked about; where they are empty, or equal, its outputs stand as they are.
+    """
 
     front: Front
     network: Network
     classes: tuple[str, ...]
     temperature: float = 1.0
+    taught: tuple[float, ...] = ()
+    shares: tuple[float, ...] = ()
+
+    def balanced(self) -> Predictor:
+        """The same for records of which every class is equally frequent.
+
+        Its decisions find as much as they can of each class, whatever its size.
+        """
+        even = (1 / len(self.classes),) * len(self.classes)
+        return replace(self, shares=even)
 
     def probabilities(self, arrays: Arrays, index: Index | None = None) -> npt.NDArray[np.float64]:
         """(n, k) calibrated probabilities of decoded records."""
         scaled = self.network.logits(arrays, index) / self.temperature
         if not len(scaled):
             return np.zeros((0, len(self.classes)))
+        if self.taught and self.shares:
+            scaled += np.log(np.maximum(self.shares, _RARE) / np.maximum(self.taught, _RARE))
         shifted = np.exp(scaled - scaled.max(1, keepdims=True))
         normed: npt.NDArray[np.float64] = shifted / shifted.sum(1, keepdims=True)
         return normed
@@ -66,6 +84,8 @@ class Predictor:
             "front": asdict(self.front),
             "classes": list(self.classes),
             "temperature": self.temperature,
+            "taught": list(self.taught),
+            "shares": list(self.shares),
         }
         partial = folder / "predictor.json.part"
         partial.write_text(json.dumps(described, indent=1))
@@ -79,6 +99,7 @@ class Predictor:
             front = Front(**described["front"])
             classes = described["classes"]
             temperature = float(described["temperature"])
+            taught, shares = (_shares(described.get(name, [])) for name in ("taught", "shares"))
             network = Network.load(folder)
             if described["format"] != FORMAT:
                 raise ValueError(f"its format is {described['format']}, this Leaven reads {FORMAT}")
@@ -91,11 +112,21 @@ class Predictor:
                 raise ValueError(f"it needs {outputs} different class names")
             if not (math.isfinite(temperature) and temperature > 0):
                 raise ValueError(f"its temperature is {temperature}")
+            if {len(taught), len(shares)} - {0, outputs}:
+                raise ValueError(f"it needs {outputs} shares of the classes")
         except (OSError, ValueError, KeyError, TypeError, LookupError, SettingError) as broken:
             raise RunError(
                 f"No usable model in '{folder}': {broken}. Fit again, or restore the folder."
             ) from broken
-        return cls(front, network, tuple(map(str, classes)), temperature)
+        return cls(front, network, tuple(map(str, classes)), temperature, taught, shares)
+
+
+def _shares(told: Any) -> tuple[float, ...]:
+    """Numbers above zero; ValueError for others."""
+    found = tuple(float(value) for value in told)
+    if not all(math.isfinite(value) and value >= 0 for value in found):
+        raise ValueError("a share of a class is no number above zero")
+    return found
 
 
 def _configured(encoder: Encoder, front: Front) -> dict[str, Any]:

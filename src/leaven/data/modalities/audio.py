@@ -73,7 +73,7 @@ class Audio(Modality):
 
     name = "audio"
     encoder = "mel-cnn"
-    features = "mel-components"
+    features = "mel-patches"
 
     def describe(self, dataset: Dataset) -> Spec:
         """Rate and length, from at most 200 evenly spaced sounds.

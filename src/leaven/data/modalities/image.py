@@ -99,7 +99,7 @@ class Image(Modality):
 
     name = "image"
     encoder = "small-convnet"
-    features = "pixel-components"
+    features = "patch-dictionary"
 
     def describe(self, dataset: Dataset) -> Spec:
         """Channels and size, from at most 200 evenly spaced pictures.

@@ -9,8 +9,10 @@ import math
 
 from leaven.core.wording import MISSING, count, decimal, percent, points, span
 from leaven.evaluate.report import charts, findings
+from leaven.evaluate.report.advice import advice
 from leaven.evaluate.report.by_class import by_class
 from leaven.evaluate.report.charts import Interval, Row
+from leaven.evaluate.report.growth import growth
 from leaven.evaluate.report.story import View, interval, part
 from leaven.evaluate.report.svg import responsive
 from leaven.evaluate.report.training import confidence, pseudo_labels, training
@@ -29,6 +31,7 @@ _FIGURES = (
 _CHARTED = ("accuracy", "balanced_accuracy", "macro_f1", "auroc")
 _OUTCOMES = {
     "better": ("✓", "Better", "good"),
+    "likely": ("↗", "Likely better", "good"),
     "unproven": ("≈", "Not proven", "calm"),
     "worse": ("▼", "Worse", "alarm"),
     "unmeasured": ("?", "Not measured", "calm"),
@@ -55,6 +58,7 @@ def view(story: View, shown: View) -> View:
         **names,
         "verdict": _verdict(verdict, **names),
         "tiles": _tiles(story, verdict),
+        "advice": advice(story),
         "figures": _figures(story, verdict, **names),
         "per_class": _per_class(story),
         "confusion": confusion,
@@ -67,6 +71,7 @@ def view(story: View, shown: View) -> View:
         "confidence": confidence(story),
         "calibration": _calibration(story),
         "labels": _labels(story),
+        "growth": growth(story),
         "findings": listed_findings(story),
         "margin": _margin(story),
     }

@@ -17,7 +17,7 @@ class RandomForest(Learner):
     """`trees` of at most `leaves`, which bounds the size of the head whatever it is fitted on."""
 
     name = "random-forest"
-    trees = 100
+    trees = 60
     leaves = 512
 
     def estimator(self, seed: int) -> Any:

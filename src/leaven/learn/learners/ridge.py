@@ -38,7 +38,7 @@ class _Ridge(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-le
         centre, mean = weight @ X, weight @ targets
         scale = float(np.sqrt(weight @ ((X - centre) ** 2).sum(1))) or 1.0
         root = np.sqrt(weight)[:, None]
-        u, s, v = np.linalg.svd(root * (X - centre) / scale, full_matrices=False)
+        u, s, v = _factors(root * (X - centre) / scale)
         seen = u.T @ (root * (targets - mean))
         left: dict[float, Floats] = {}
         for penalty in _PENALTIES:
@@ -85,6 +85,20 @@ class Ridge(Learner):
             head.weight.copy_(torch.from_numpy(weight))
             head.bias.copy_(torch.from_numpy(bias))
         return head
+
+
+def _factors(rows: Floats) -> tuple[Floats, Floats, Floats]:
+    """The singular value decomposition without its zeros.
+
+    Of more rows than columns by way of their products, in a tenth of the time: the smallest penalty
+    is far above what that loses of the small values.
+    """
+    if len(rows) <= rows.shape[1]:
+        return np.linalg.svd(rows, full_matrices=False)
+    squares, vectors = np.linalg.eigh(rows.T @ rows)
+    kept = squares > max(squares[-1], 1e-300) * 1e-12
+    s = np.sqrt(squares[kept])
+    return rows @ vectors[:, kept] / s, s, vectors[:, kept].T
 
 
 def _logs(outputs: Floats) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
 from typing import Any
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Spec
+from leaven.learn.cepstra import CepstraOfParts
 from leaven.learn.encoder import ENCODERS, Encoder, sample
 
 __all__ = ["MelComponents"]
@@ -37,7 +36,6 @@ class MelComponents(Encoder):
     modality = "audio"
     summary = "64 principal components of cepstra in parts of equal loudness, frozen"
     ready = True
-    cosines: Tensor
     centre: Tensor
     deviation: Tensor
     components: Tensor
@@ -45,8 +43,8 @@ class MelComponents(Encoder):
     def __init__(self, mels: int, width: int) -> None:
         super().__init__(mels=mels, width=width)
         self.width = width
-        inputs = (_PARTS + 2) * _CEPSTRA
-        self.register_buffer("cosines", _cosines(mels))
+        self.cepstra = CepstraOfParts(mels, _PARTS, _CEPSTRA)
+        inputs = self.cepstra.width
         self.register_buffer("centre", torch.zeros(inputs))
         self.register_buffer("deviation", torch.ones(inputs))
         self.register_buffer("components", torch.zeros(inputs, width))
@@ -73,46 +71,8 @@ class MelComponents(Encoder):
 
     def _told(self, batch: Batch) -> Tensor:
         """(batch, inputs) what is told of each sound."""
-        mel = batch["mel"].float()
-        there = torch.arange(mel.shape[1], device=mel.device) < batch["length"][:, None]
-        cepstra = mel @ self.cosines
-        weight = there.to(mel.dtype)
-        mean = _mean(cepstra, weight)
-        parts = [_mean(cepstra, inside) for inside in _parts(mel, there)]
-        parts = [torch.cat([part[:, :1] - mean[:, :1], part[:, 1:]], 1) for part in parts]
-        spread = _mean((cepstra - mean[:, None]).square(), weight).sqrt()
-        moved = _mean((cepstra[:, 1:] - cepstra[:, :-1]).square(), weight[:, 1:]).sqrt()
-        return torch.cat([*parts, spread, moved], 1)
-
-
-def _parts(mel: Tensor, there: Tensor) -> list[Tensor]:
-    """For each part (batch, frames): how much of the record's loudness in a frame it has."""
-    level = mel.mean(2)
-    quiet = level.masked_fill(~there, torch.inf).amin(1, keepdim=True)
-    # Of a record whose frames are all alike the small constant makes equal parts of time.
-    loud = ((level - quiet).square() + 1e-3) * there
-    after = loud.cumsum(1)
-    whole = after[:, -1:]
-    ends = torch.linspace(0, 1, _PARTS + 1, device=mel.device)
-    return [
-        torch.minimum(after, last * whole).sub(torch.maximum(after - loud, first * whole)).clamp(0)
-        for first, last in itertools.pairwise(ends)
-    ]
-
-
-def _mean(values: Tensor, weights: Tensor) -> Tensor:
-    """(batch, width) the weighted mean over time of values (batch, frames, width)."""
-    total = weights.sum(1, keepdim=True).clamp_min(1e-6)
-    mean: Tensor = torch.einsum("bfw,bf->bw", values, weights) / total
-    return mean
-
-
-def _cosines(mels: int) -> Tensor:
-    """(mels, cepstra) the orthonormal cosine transform of type II, its first columns."""
-    place = (torch.arange(mels, dtype=torch.float64) + 0.5) * math.pi / mels
-    columns = torch.cos(place[:, None] * torch.arange(_CEPSTRA)) * math.sqrt(2 / mels)
-    columns[:, 0] /= math.sqrt(2)
-    return columns.float()
+        told: Tensor = self.cepstra(batch["mel"].float(), batch["length"])
+        return told
 
 
 ENCODERS.add(MelComponents.name, MelComponents)

@@ -1,0 +1,148 @@
+"""From a data set to its learning curves, on the features of a frozen encoder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from leaven.core.errors import DataError, SettingError
+from leaven.data.arrays import Arrays
+from leaven.data.dataset import Dataset, Index
+from leaven.evaluate.curves import Growth, grow
+from leaven.learn.choices.compose import composed
+from leaven.learn.classic_method import ClassicMethod, Frozen
+from leaven.learn.encoder import ENCODERS, encode, listed, sample
+from leaven.learn.extractor import find_extractor
+from leaven.learn.front import Front
+from leaven.learn.method import METHODS, Problem
+from leaven.learn.start import find_start
+
+__all__ = ["QUICK", "grow_dataset", "grow_problem"]
+
+#: A method that can be fitted some hundred times, and is seldom far behind a blend.
+QUICK = "poisson-learning"
+_LEAST, _MOST = 8, 4000  # labelled records, and unlabelled ones that a run's curves look at
+
+
+def grow_dataset(
+    dataset: Dataset,
+    method: str,
+    *,
+    encoder: str = "",
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
+    seconds: float = 20.0,
+    ahead: int = 50,
+    worth: float = 0.005,
+) -> Growth:
+    """Learning curves of a method on this data; see `grow`.
+
+    Parameters
+    ----------
+    method : the name of one on frozen features, with its `settings`, or `auto` for a quick one;
+        where no unlabelled record can be read, its supervised counterpart is measured.
+    encoder : a frozen one by name or folder, or a pretraining's folder; the modality's usual one
+        if not given. It may learn statistics from the records, never from labels.
+
+    Records of one group, or equal ones where there are no groups, are never parted between those
+    that teach and those that judge, and unlabelled ones that equal a labelled one are not read.
+    Raises DataError where there are no labels of two classes, UnknownNameError and SettingError
+    for a method or an encoder that does not serve.
+    """
+    if len(np.unique(dataset.targets[dataset.labelled])) < 2:
+        raise DataError(f"'{dataset.name}' has no labels of two classes. Label some of each.")
+    chosen = _method(QUICK if method == "auto" else method, settings or {})
+    start = find_start(encoder, dataset.modality)
+    extractor = find_extractor(encoder, dataset.modality) if start is None else None
+    front = start.front if start else Front.describe(dataset, extractor)
+    if chosen.modalities and front.views.name not in chosen.modalities:
+        serves = ", ".join(chosen.modalities)
+        raise SettingError("method", f"one for {front.views.name} records", method, serves)
+    name = encoder if encoder and extractor is None else chosen.default_encoder(front.views)
+    name = start.encoder.name if start else name
+    if start is None and not ENCODERS[name].ready:
+        ready = [other for other in listed(front.views.name) if ENCODERS[other].ready]
+        raise SettingError(
+            "encoder", f"one whose features need no training: {', '.join(ready)}", name
+        )
+    dataset, arrays = _decoded(dataset, front)
+    units = _units(dataset)
+    labelled = dataset.labelled
+    free = dataset.unlabelled[~np.isin(units[dataset.unlabelled], units[labelled])]
+    if chosen.unlabelled and not len(free):
+        chosen = _method(chosen.baseline, {})
+    free = sample(free, chosen.most, seed) if chosen.unlabelled else free[:0]
+    problem = Problem(
+        arrays=arrays,
+        spec=front.arrays_spec,
+        modality=front.views.name,
+        task="classification",
+        classes=len(dataset.classes),
+        targets=dataset.targets,
+        train=labelled,
+        unlabelled=dataset.unlabelled,
+        encoder=name,
+        seed=seed,
+        start=start.encoder if start else None,
+    )
+    used = np.concatenate([labelled, free])
+    frozen = problem.build_encoder().requires_grad_(False).eval()
+    targets = np.full(len(used), -1, np.int64)
+    targets[: len(labelled)] = dataset.targets[labelled]
+    features = encode(frozen, arrays, used, problem.views.plain)
+    known = Frozen(features, targets, problem.classes, seed, np.arange(len(free)))
+    return grow(
+        known, chosen, seed=seed, seconds=seconds, ahead=ahead, worth=worth, units=units[labelled]
+    )
+
+
+def grow_problem(dataset: Dataset, problem: Problem, seconds: float) -> Growth | None:
+    """Learning curves of the quick method on a run's problem; None where it has no features.
+
+    Only records that may teach are looked at.
+    """
+    method = _method(QUICK, {})
+    if problem.modality == "graph" or len(problem.train) < _LEAST:
+        return None
+    if not problem.start and not ENCODERS[problem.encoder].ready:
+        problem = replace(problem, encoder=method.default_encoder(problem.views))
+    few = sample(problem.unlabelled, _MOST, problem.seed)
+    if not len(few):
+        method = _method(method.baseline, {})
+    _, known = method.frozen(replace(problem, unlabelled=few))
+    units = _units(dataset)[problem.train]
+    return grow(known, method, seed=problem.seed, seconds=seconds, units=units)
+
+
+def _method(name: str, settings: Mapping[str, Any]) -> ClassicMethod:
+    """The method, which must be quick enough to be fitted some hundred times."""
+    method = METHODS[name]
+    if not isinstance(method, ClassicMethod):
+        quick = [other for other, known in METHODS.items() if isinstance(known, ClassicMethod)]
+        wanted = f"one on frozen features: {', '.join(sorted(quick))}"
+        raise SettingError("method", wanted, name, "A network takes too long for a curve.")
+    method.check(settings)
+    return composed(method, settings) if settings else method
+
+
+def _decoded(dataset: Dataset, front: Front) -> tuple[Dataset, Arrays]:
+    """The records that can be decoded, and their arrays."""
+    arrays, rejected = front.decode(dataset)
+    if rejected:
+        bad = np.array([position for position, _, _ in rejected])
+        arrays = arrays.take(np.setdiff1d(np.arange(len(dataset)), bad))
+        dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
+    return dataset, arrays
+
+
+def _units(dataset: Dataset) -> Index:
+    """(n,) the number of each record's unit: its group, or those equal to it."""
+    _, same = np.unique(dataset.content, return_inverse=True)
+    if dataset.meta is None or "group" not in dataset.meta.column_names:
+        return np.asarray(same, np.int64)
+    told = dataset.meta["group"].combine_chunks().dictionary_encode().indices
+    group = told.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return np.where(group >= 0, group, same + 1 + group.max(initial=-1))

@@ -1,0 +1,179 @@
+"""How frequent the classes are where labels do not say: estimated from unlabelled records.
+
+Who labels the same number of each class knows nothing of their shares, and a model that is taught so
+takes all for equally frequent. The shares are those under which its calibrated probabilities, with
+their class biases mended on records left out, make the unlabelled records most likely (Saerens,
+Latinne & Decaestecker 2002; bias-corrected calibration: Alexandari, Kundaje & Shrikumar 2020).
+
+Few labels leave the calibration unsure, and an error in it becomes a larger one in the shares. So
+the labelled records are drawn again many times, which tells how far the estimate strays, and it is
+drawn towards equal shares by as much as it does (James & Stein 1961).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import log_softmax, softmax
+
+from leaven.core.wording import percent
+from leaven.learn.predictions import Floats, Ints
+
+__all__ = ["Shares", "drawn_evenly", "estimate_shares"]
+
+_DRAWS = 30
+_MOST = 1500  # unlabelled records that are read
+_LEAST = 100  # … and with fewer nothing is estimated
+_MOST_CLASSES = 50
+_BIAS = 0.5  # spread of a class's bias before any record is seen, in nats
+_SHARPNESS = 0.5  # spread of the logarithm of the temperature
+_FLOOR = 1e-4
+_EVENLY = 0.8
+_SAME = 0.6  # of the classes must have equally many labels
+
+
+@dataclass(frozen=True)
+class Shares:
+    """The classes' estimated shares among the unlabelled records.
+
+    `labelled` (k,) are those of the labels, `estimated` (k,) with `low` and `high` (95 % of the
+    draws), `trust` in [0, 1] how much of the estimate is kept. Where labels were not drawn evenly
+    they tell the shares themselves: then `estimated` is `labelled`.
+    """
+
+    labelled: tuple[float, ...]
+    estimated: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+    trust: float
+    sentence: str
+
+    @property
+    def shifted(self) -> bool:
+        """Whether the estimate differs from the labels' shares."""
+        return self.trust > 0
+
+
+def drawn_evenly(counts: npt.ArrayLike) -> float:
+    """How probable it is that labels were drawn class by class, equally many of each.
+
+    `counts` (k,) are the labels of each class. Records drawn as they come give any composition of
+    the n labels, each as likely as another where nothing is known of the shares (Laplace); equal
+    counts are one of C(n + k - 1, k - 1). Both ways of drawing are taken for equally likely before.
+    Classes that had fewer records than were asked for may have fewer.
+
+    >>> round(drawn_evenly([4, 4]), 2), round(drawn_evenly([7, 1]), 2)
+    (0.9, 0.0)
+    """
+    number = np.asarray(counts, np.int64)
+    number = number[number > 0]
+    n, k = int(number.sum()), len(number)
+    if k < 2 or (number == number.max()).mean() < (1.0 if k < 4 else _SAME):
+        return 0.0
+    compositions = math.lgamma(n + k) - math.lgamma(k) - math.lgamma(n + 1)
+    return 1 / (1 + math.exp(-min(compositions, 50.0)))
+
+
+def estimate_shares(
+    left_out: Floats, targets: Ints, unlabelled: Floats, classes: tuple[str, ...], seed: int = 0
+) -> Shares:
+    """The shares of the classes among the unlabelled records.
+
+    Parameters
+    ----------
+    left_out : (n, k) outputs for labelled records by models that were not taught them.
+    targets : (n,) their classes.
+    unlabelled : (u, k) outputs of the model for unlabelled records.
+    """
+    k = len(classes)
+    counts = np.bincount(targets, minlength=k)
+    labelled = counts / max(counts.sum(), 1)
+    if drawn_evenly(counts) < _EVENLY:
+        return _as_labelled(labelled, "The labels' own shares are taken for those of all records.")
+    few = f"Labels were drawn evenly; with {len(unlabelled)} unlabelled records of {k} classes "
+    if len(unlabelled) < _LEAST or k > _MOST_CLASSES or counts.min() < 2:
+        return _as_labelled(labelled, few + "the true shares are not estimated.")
+    rng = np.random.default_rng([seed, 11])
+    asked = unlabelled[rng.permutation(len(unlabelled))[:_MOST]]
+    members = [np.flatnonzero(targets == c) for c in range(k)]
+    draws = []
+    for _ in range(_DRAWS):
+        drawn = np.concatenate([rng.choice(own, len(own)) for own in members])
+        sharpness, bias = _calibration(left_out[drawn], targets[drawn])
+        pseudo = len(asked) * (k - 1) / (k * len(targets))
+        draws.append(_most_likely(softmax(asked * sharpness + bias, axis=1), labelled, pseudo))
+    found = np.array(draws)
+    middle = found.mean(0)
+    strays = float(((found - middle) ** 2).sum(1).mean())
+    apart = float(((middle - labelled) ** 2).sum())
+    trust = max(0.0, 1 - strays / max(apart, 1e-12))
+    estimated = np.maximum(labelled + trust * (middle - labelled), _FLOOR)
+    estimated /= estimated.sum()
+    low, high = np.percentile(found, [2.5, 97.5], axis=0)
+    return Shares(
+        _plain(labelled), _plain(estimated), _plain(low), _plain(high), trust,
+        _sentence(estimated, low, high, trust, classes),
+    )  # fmt: skip
+
+
+def _as_labelled(labelled: Floats, sentence: str) -> Shares:
+    told = _plain(labelled)
+    return Shares(told, told, told, told, 0.0, sentence)
+
+
+def _calibration(outputs: Floats, targets: Ints) -> tuple[float, Floats]:
+    """Sharpness and a bias a class (k,) that make the labels most likely, both held near none."""
+    rows = np.arange(len(targets))
+
+    def cost(values: Floats) -> tuple[float, Floats]:
+        sharpness, bias = math.exp(values[0]), values[1:]
+        logits = outputs * sharpness + bias
+        said = log_softmax(logits, axis=1)
+        apart = np.exp(said)
+        apart[rows, targets] -= 1
+        value = -said[rows, targets].sum() + values[0] ** 2 / (2 * _SHARPNESS**2)
+        value += (bias**2).sum() / (2 * _BIAS**2)
+        slope = (apart * outputs).sum() * sharpness + values[0] / _SHARPNESS**2
+        return float(value), np.r_[slope, apart.sum(0) + bias / _BIAS**2]
+
+    found: Any = minimize(cost, np.zeros(outputs.shape[1] + 1), jac=True, method="L-BFGS-B")
+    return math.exp(found.x[0]), found.x[1:]
+
+
+def _most_likely(probabilities: Floats, labelled: Floats, pseudo: float) -> Floats:
+    """(k,) shares by expectation-maximisation; `pseudo` records a class stand for equal shares."""
+    shares, n, k = labelled.copy(), len(probabilities), len(labelled)
+    for _ in range(200):
+        own = probabilities * (shares / labelled)
+        own /= own.sum(1, keepdims=True)
+        renewed = (own.sum(0) + pseudo) / (n + k * pseudo)
+        if np.abs(renewed - shares).max() < 1e-5:
+            break
+        shares = renewed
+    return np.asarray(renewed)
+
+
+def _sentence(
+    estimated: Floats, low: Floats, high: Floats, trust: float, classes: tuple[str, ...]
+) -> str:
+    if not trust:
+        return (
+            "Labels were drawn evenly, and what the model says of the unlabelled records does not "
+            "tell other shares: the classes are taken for equally frequent."
+        )
+    first = int(estimated.argmax())
+    interval = f"{percent(float(low[first]))} to {percent(float(high[first]))}"
+    return (
+        "Labels were drawn evenly, the records are not: the commonest class among the unlabelled "
+        f"ones is probably {classes[first]!r} with {percent(float(estimated[first]))} ({interval}). "
+        "Predictions are made for these shares; --decide balanced takes all classes for equal."
+    )
+
+
+def _plain(values: Floats) -> tuple[float, ...]:
+    return tuple(round(float(value), 6) for value in values)
