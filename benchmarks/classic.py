@@ -19,14 +19,13 @@ import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import product
 from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
 from benchmarks.classic_plot import Line, draw
 from benchmarks.fit import score
-from benchmarks.grid import Cell, choose_peers
+from benchmarks.grid import Cell, choose_peers, grid
 from benchmarks.machine import machine
 from benchmarks.method_fit import fit_method, smaller
 from benchmarks.page import provenance, put, table
@@ -53,8 +52,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_write_page(asked.out, Path(asked.page)))
         return 0
     try:
-        for name in names(asked.sets):
-            find_set(asked.data, name)
         cells = _grid(asked)
     except ValueError as wrong:
         print(f"benchmarks: {wrong}", file=sys.stderr)
@@ -71,13 +68,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _grid(asked: argparse.Namespace) -> list[Cell]:
     """All cells, seed by seed, so that an unfinished table already covers every set."""
-    columns = [("peer", name) for name in choose_peers(names(asked.peers))]
-    columns += [("ours", name) for name in _methods(names(asked.methods))]
+    peers, methods = choose_peers(names(asked.peers)), _methods(names(asked.methods))
     labels, seeds = (list(map(int, names(text))) for text in (asked.labels, asked.seeds))
-    return [
-        Cell(name, per, seed, kind, method, "")
-        for seed, name, per, (kind, method) in product(seeds, names(asked.sets), labels, columns)
-    ]
+    sets = {name: find_set(asked.data, name)["modality"] for name in names(asked.sets)}
+    return grid(sets, labels, seeds, methods, peers, budget="")
 
 
 def _methods(asked: list[str]) -> list[str]:
@@ -105,16 +99,18 @@ def _fit(cell: Cell, data: Path) -> dict[str, Any]:
 
 def _fit_peer(cell: Cell, data: Path) -> dict[str, Any]:
     """A peer's row; its cost is that of features, fit and the test records together."""
-    from benchmarks.peers import fit_peer
+    from benchmarks.features import Views, cpu_seconds
+    from benchmarks.peers import PEERS, fit_peer
 
     row = cell.to_row() | {"at": datetime.now(UTC).isoformat(timespec="seconds")}
     row["machine"] = machine()
     began = time.monotonic()
     try:
         task = smaller(load(data, cell.set, cell.labels, cell.seed))
-        began, used = time.monotonic(), _cpu_seconds()
-        said = fit_peer(cell.method, task, cell.seed)()["shipped"]
-        cost = {"fit_seconds": time.monotonic() - began, "cpu_seconds": _cpu_seconds() - used}
+        began, used = time.monotonic(), cpu_seconds()
+        view = Views(task, cell.seed).get(PEERS[cell.method].views[task.modality])
+        said = fit_peer(cell.method, task, view, cell.seed)()["shipped"]
+        cost = {"fit_seconds": time.monotonic() - began, "cpu_seconds": cpu_seconds() - used}
         row |= {
             "status": "ok",
             "scores": {"shipped": score(said, task.truth)},
@@ -124,14 +120,6 @@ def _fit_peer(cell: Cell, data: Path) -> dict[str, Any]:
     except Exception as error:  # noqa: BLE001 - whatever a fit raises is its row in the table
         row |= {"status": "error", "error": f"{type(error).__name__}: {error}"}
     return row | {"wall_seconds": round(time.monotonic() - began, 2)}
-
-
-def _cpu_seconds() -> float:
-    """This process's and its children's."""
-    import resource
-
-    parts = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(part.ru_utime + part.ru_stime for part in parts)
 
 
 def _write_page(results: Path, page: Path) -> str:

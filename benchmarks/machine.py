@@ -13,7 +13,7 @@ from benchmarks.grid import repository
 
 __all__ = ["commit", "machine", "versions"]
 
-_PACKAGES = ("leaven", "torch", "scikit-learn", "numpy", "faiss-cpu")
+_PACKAGES = ("leaven", "torch", "scikit-learn", "numpy", "scipy", "aeon", "setfit", "faiss-cpu")
 
 
 def machine() -> dict[str, Any]:
@@ -44,6 +44,7 @@ def commit() -> str:
     said = subprocess.run(
         ["git", "describe", "--always", "--abbrev=10", "--exclude=*", "--dirty=+"],
         cwd=repository(),
+        env=os.environ | {"GIT_OPTIONAL_LOCKS": "0"},  # others may be committing
         capture_output=True,
         text=True,
         check=False,

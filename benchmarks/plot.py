@@ -1,36 +1,40 @@
-"""The results as one picture: a panel a set and number of labels, a line a method, dots for means.
+"""The results as one picture: a line a set, Leaven's lead over the set's best peer, sorted.
 
 Drawn as SVG by hand, so that it needs no plotting library, follows light and dark, and can be
-compared from commit to commit. Leaven has the accent, its supervised baseline is grey and joined to
-it by the gain; the peers are thin. Bars are ± one standard deviation over seeds.
+compared from commit to commit. A dot a number of labels, hollow for the fewest; bars are 95 %
+intervals over seeds, cut at the picture's edge.
 """
 
 from __future__ import annotations
 
 import math
+from statistics import mean
 
-from benchmarks.summary import Column, Figure, Place, Summary
+from benchmarks.summary import Duel, Summary, signed
 from benchmarks.svg import dot, line, picture, text, wrapped
 
 __all__ = ["draw"]
 
-_NAMES, _PANEL, _GAP, _EDGE = 190, 260, 34, 16  # widths
-_LINE, _HEAD, _FOOT, _TOP = 19, 30, 30, 84  # heights
+_NAMES, _PANEL, _PEERS, _EDGE, _GAP = 200, 420, 280, 16, 16  # widths
+_LINE, _TOP, _FOOT = 18, 122, 44  # heights
+#: Beside that of all pictures.
+_STYLE = """.zero { stroke: var(--theirs); stroke-width: 1.5 }
+.few { fill: var(--paper); stroke: var(--ours); stroke-width: 2 }
+.few-bar { stroke: var(--ours); opacity: 0.35 } .more-bar { stroke: var(--ours); opacity: 0.7 }
+.few-name { fill: var(--ours) }
+"""
+#: Points beyond the outermost dot that are shown.
+_BEYOND = 3
 
 
 class _Axis:
-    """A straight map from accuracy in points to a place between `start` and `end`.
+    """A straight map from points to a place between `start` and `end`, with zero inside."""
 
-    Round ends a little outside of the figures; ticks on multiples of 5, 10 or 20.
-    """
-
-    def __init__(self, figures: list[Figure], start: float, end: float) -> None:
-        low = min(figure.mean - (figure.spread or 0) for figure in figures)
-        high = max(figure.mean + (figure.spread or 0) for figure in figures)
-        step = next(step for step in (5, 10, 20, 50) if (high - low) / step <= 5)
-        self.low = min(max(math.floor(low / step) * step, 0), 100 - step)
-        self.high = min(max(math.ceil(high / step) * step, self.low + step), 100)
-        self.ticks = range(self.low, self.high + 1, step)
+    def __init__(self, duels: list[Duel], start: float, end: float) -> None:
+        leads = [0.0, *(duel.lead.mean for duel in duels)]
+        self.low, self.high = min(leads) - _BEYOND, max(leads) + _BEYOND
+        step = next(s for s in (1, 2, 5, 10, 20, 50) if (self.high - self.low) / s <= 9)
+        self.ticks = range(math.ceil(self.low / step) * step, math.floor(self.high) + 1, step)
         self._start, self._unit = start, (end - start) / (self.high - self.low)
 
     def __call__(self, points: float) -> float:
@@ -38,91 +42,90 @@ class _Axis:
 
 
 def draw(found: Summary) -> str:
-    """The whole picture as SVG."""
-    width = 2 * _EDGE + _NAMES + len(found.labels) * (_PANEL + _GAP)
-    band = _HEAD + _LINE * len(found.columns) + _FOOT
-    height = _TOP + band * len(found.sets) + _EDGE
-    width = max(width, 620)
+    """The whole picture as SVG; ValueError where Leaven and a peer have no place in common."""
+    duels = found.duels(found.main) if found.main else []
+    if not duels:
+        raise ValueError("There is no set on which both Leaven and a peer were fitted.")
+    by_set: dict[str, list[Duel]] = {}
+    for duel in duels:
+        by_set.setdefault(duel.place.set, []).append(duel)
+    order = sorted(by_set, key=lambda name: -mean(duel.lead.mean for duel in by_set[name]))
+    left = _EDGE + _NAMES
+    axis = _Axis(duels, left, left + _PANEL)
+    width = left + _PANEL + _GAP + _PEERS + _EDGE
+    bottom = _TOP + _LINE * len(order)
     shapes = [
-        *(
-            text(_EDGE, 26 + 17 * i, said, "title")
-            for i, said in enumerate(wrapped(found.headline(), width - 2 * _EDGE))
-        ),
-        _legend(_EDGE, _TOP - 18),
+        text(_EDGE, 26 + 20 * i, said, "title")
+        for i, said in enumerate(wrapped(found.headline(), width - 2 * _EDGE))
     ]
-    for i, name in enumerate(found.sets):
-        top = _TOP + i * band
-        shapes.append(_names(found, name, top))
-        for j, labels in enumerate(found.labels):
-            place = Place(name, labels)
-            if place in found.places:
-                shapes.append(_panel(found, place, _EDGE + _NAMES + j * (_PANEL + _GAP), top))
-    return picture(width, height, found.headline(), shapes)
-
-
-def _legend(x: float, y: float) -> str:
-    """What the dots are."""
-    parts = [("ours", 5.0, "the model that ships", 150), ("baseline", 4.0, "its baseline", 105)]
-    shapes = []
-    for kind, radius, said, width in [*parts, ("peer", 3.5, "scikit-learn; bars ± 1 sd", 0)]:
-        shapes += [dot(x + 5, y - 4, radius, kind, said), text(x + 15, y, said, "soft")]
-        x += width
-    return "".join(shapes)
-
-
-def _names(found: Summary, name: str, top: float) -> str:
-    """The set and the methods, at the left of its panels."""
-    lines = [text(_EDGE, top + 16, name, "head")]
-    for i, column in enumerate(found.columns):
-        kind = "name-ours" if column.ours else ""
-        lines.append(text(_EDGE, _height(top, i) + 4, found.title(column), kind))
-    return "".join(lines)
-
-
-def _panel(found: Summary, place: Place, left: float, top: float) -> str:
-    """One set with one number of labels."""
-    shown = [
-        (i, column, figure)
-        for i, column in enumerate(found.columns)
-        if (figure := found.figure(column, place)) is not None
+    shapes += [
+        text(_EDGE, 68, _told(found), "soft"),
+        text(axis(0) - 8, _TOP - 30, "◂ peer better", "soft", "end"),
+        text(axis(0) + 8, _TOP - 30, "Leaven better ▸", "soft"),
+        text(left + _PANEL + _GAP, _TOP - 30, _peers_head(found), "soft"),
     ]
-    bottom = _height(top, len(found.columns)) - 6
-    head = text(left, top + 16, f"{place.labels} labels a class, % right", "soft")
-    if not shown:
-        return head + text(left, _height(top, 0) + 4, "no fit went well", "soft")
-    baselines = {i: found.figure(column, place, "baseline") for i, column, _ in shown}
-    every = [figure for _, _, figure in shown] + [f for f in baselines.values() if f is not None]
-    axis = _Axis(every, left, left + _PANEL)
-    shapes = [head]
     for tick in axis.ticks:
-        x = axis(tick)
-        shapes.append(line(x, top + _HEAD - 4, x, bottom, "rule"))
-        shapes.append(text(x, bottom + 15, str(tick), "soft", "middle"))
-    for i, column, figure in shown:
-        shapes.append(_method(axis, _height(top, i), column, figure, baselines[i]))
-    return "".join(shapes)
+        kind = "rule" if tick else "zero"
+        shapes.append(line(axis(tick), _TOP - 4, axis(tick), bottom, kind))
+        shapes.append(text(axis(tick), bottom + 16, _whole(tick), "soft", "middle"))
+    shapes.append(text(left + _PANEL, bottom + 34, "points of accuracy", "soft", "end"))
+    fewest = min(found.labels)
+    for i, name in enumerate(order):
+        y = _TOP + _LINE * (i + 0.5)
+        shapes.append(text(_EDGE, y + 4, name, ""))
+        shapes += [_shown(axis, y, duel, duel.place.labels == fewest) for duel in by_set[name]]
+        shapes.append(text(left + _PANEL + _GAP, y + 4, _peers(found, by_set[name]), "soft"))
+    shapes += _labels(axis, by_set[order[0]])
+    return picture(width, bottom + _FOOT, found.headline(), shapes, _STYLE)
 
 
-def _method(axis: _Axis, y: float, column: Column, figure: Figure, baseline: Figure | None) -> str:
-    """One method's line: its mean with its spread, and what its baseline has."""
-    kind, radius = ("ours", 5.0) if column.ours else ("peer", 3.5)
-    shapes = []
-    if baseline is not None:
-        shapes.append(line(axis(baseline.mean), y, axis(figure.mean), y, "gain"))
-        shapes.append(_spread(axis, y, baseline, "baseline-bar"))
-        shapes.append(dot(axis(baseline.mean), y, 4.0, "baseline", f"baseline {baseline}"))
-    shapes.append(_spread(axis, y, figure, f"{kind}-bar"))
-    shapes.append(dot(axis(figure.mean), y, radius, kind, f"{figure} (n {figure.n})"))
-    return "".join(shapes)
+def _told(found: Summary) -> str:
+    n = len(found.seeds)
+    return (
+        "The best peer is chosen by its own mean on the test records, which favours it. "
+        f"Bars: 95 % intervals over {n} seed{'' if n == 1 else 's'}, cut at the edge."
+    )
 
 
-def _height(top: float, line: int) -> float:
-    """The middle of a method's line."""
-    return top + _HEAD + _LINE * (line + 0.5)
+def _shown(axis: _Axis, y: float, duel: Duel, fewest: bool) -> str:
+    """One dot with its interval."""
+    kind, y = ("few", y - 2.5) if fewest else ("more", y + 2.5)
+    within = duel.lead.within()
+    bar = "" if within is None else line(axis(within[0]), y, axis(within[1]), y, f"{kind}-bar")
+    told = f"{duel.place}: {signed(duel.lead.mean)} (n {duel.lead.n})"
+    return bar + dot(axis(duel.lead.mean), y, 4, kind if fewest else "ours", told)
 
 
-def _spread(axis: _Axis, y: float, figure: Figure, kind: str) -> str:
-    if figure.spread is None:
-        return ""
-    low, high = figure.mean - figure.spread, figure.mean + figure.spread
-    return line(axis(low), y, axis(high), y, kind)
+def _peers_head(found: Summary) -> str:
+    return f"best peer with {' · '.join(map(str, found.labels))} labels a class"
+
+
+def _peers(found: Summary, duels: list[Duel]) -> str:
+    """The best peer of each number of labels, once where it is the same."""
+    return " · ".join(dict.fromkeys(found.title(duel.peer) for duel in duels))
+
+
+def _labels(axis: _Axis, duels: list[Duel]) -> list[str]:
+    """What the dots are, above those of the first line, on either side of them."""
+    shown = sorted(duels, key=lambda duel: duel.lead.mean)
+    words = [f"{duel.place.labels} labels a class" for duel in shown]
+    places = [axis(duel.lead.mean) for duel in shown]
+    if len(shown) == 1:
+        return [text(places[0], _TOP - 8, words[0], "few-name", "middle")]
+    ends = ["end", *["middle"] * (len(shown) - 2), "start"]
+    moved = [-2.0, *[0.0] * (len(shown) - 2), 2.0]
+    over = places[-1] + 100 - axis(axis.high)  # the last words end inside the picture
+    shift = max(over, 0.0)
+    return [
+        text(x + by - shift, _TOP - 8, said, "few-name", end)
+        for x, by, said, end in zip(places, moved, words, ends, strict=True)
+    ]
+
+
+def _whole(points: int) -> str:
+    """A tick's number.
+
+    >>> _whole(-10), _whole(0)
+    ('−10', '0')
+    """
+    return f"{points:+d}".replace("-", "−") if points else "0"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import mean, stdev
 from typing import Any
 
 from benchmarks.peers import PEERS
 from benchmarks.results import latest
 
-__all__ = ["Column", "Figure", "Place", "Summary", "signed"]
+__all__ = ["Column", "Duel", "Figure", "Place", "Summary", "signed"]
 
 Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A mean in points (hundredths) over n seeds; the spread is a standard deviation."""
+    """A mean in points (hundredths) over n values; the spread is a standard deviation."""
 
     mean: float
     spread: float | None
@@ -25,15 +27,30 @@ class Figure:
 
     @classmethod
     def of(cls, values: list[float]) -> Figure | None:
-        """The figure of shares between 0 and 1; None if there are none."""
+        """The figure of shares between 0 and 1, or of their differences; None if there are none."""
         if not values:
             return None
         points = [100 * value for value in values]
         return cls(mean(points), stdev(points) if len(points) > 1 else None, len(points))
 
+    def within(self) -> tuple[float, float] | None:
+        """The 95 % interval of the mean by Student's t; None for one value alone."""
+        if self.spread is None:
+            return None
+        half = _quantile(self.n - 1) * self.spread / math.sqrt(self.n)
+        return self.mean - half, self.mean + half
+
     def __str__(self) -> str:
         spread = "" if self.spread is None else f" ± {self.spread:.1f}"
         return f"{self.mean:.1f}{spread}"
+
+
+@lru_cache
+def _quantile(freedom: int) -> float:
+    """97.5 % of Student's t with so many degrees of freedom."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, freedom))
 
 
 @dataclass(frozen=True, order=True)
@@ -61,21 +78,38 @@ class Place:
         return f"{self.set} with {self.labels} labels a class"
 
 
+@dataclass(frozen=True)
+class Duel:
+    """Ours at a place, and the peer whose mean over the seeds is the highest there.
+
+    `lead` is ours minus the peer's, and `gain` ours minus its own baseline's, seed by seed.
+    """
+
+    place: Place
+    ours: Figure
+    peer: Column
+    theirs: Figure
+    lead: Figure
+    baseline: Figure | None
+    gain: Figure | None
+
+
 class Summary:
     """The last row of each fit, and the figures made of those that went well.
 
     `columns` has the peers first, in the order of their table, then Leaven; `places` keeps the
-    order in which the sets came, labels rising.
+    order in which the sets came, labels rising. `absent` are fits that lacked a package.
     """
 
     def __init__(self, rows: list[Row]) -> None:
         self.rows = list(latest(rows).values())
         self.good = [row for row in self.rows if row["status"] == "ok"]
-        self.failed = [row for row in self.rows if row["status"] != "ok"]
+        self.absent = [row for row in self.rows if row["status"] == "absent"]
+        self.failed = [row for row in self.rows if row["status"] not in ("ok", "absent")]
         if not self.good:
             raise ValueError("There is no row that went well. Run `python -m benchmarks` first.")
         order = list(PEERS)
-        found = dict.fromkeys(_column(row) for row in self.rows)
+        found = dict.fromkeys(_column(row) for row in self.rows if row["status"] != "absent")
         peers = [column for column in found if not column.ours]
         peers.sort(key=lambda c: order.index(c.method) if c.method in order else len(order))
         self.columns = peers + [column for column in found if column.ours]
@@ -86,6 +120,9 @@ class Summary:
             place for name in self.sets for labels in self.labels
             if (place := Place(name, labels)) in there
         ]  # fmt: skip
+        self._by_cell: dict[tuple[Column, Place], list[Row]] = {}
+        for row in self.good:
+            self._by_cell.setdefault((_column(row), _place(row)), []).append(row)
 
     def title(self, column: Column) -> str:
         """The column's name on the page; with the budget where there are several."""
@@ -99,10 +136,16 @@ class Summary:
         """The seeds that occur."""
         return sorted({row["seed"] for row in self.rows})
 
+    @property
+    def modalities(self) -> dict[str, str]:
+        """Of each set that has a row which went well, what its records are."""
+        return {row["set"]: row["modality"] for row in self.good}
+
     def of(self, column: Column, place: Place | None = None) -> list[Row]:
         """The rows of a column, or of one of its places, that went well."""
-        rows = [row for row in self.good if _column(row) == column]
-        return rows if place is None else [row for row in rows if _place(row) == place]
+        if place is not None:
+            return self._by_cell.get((column, place), [])
+        return [row for row in self.good if _column(row) == column]
 
     def figure(
         self, column: Column, place: Place, model: str = "shipped", metric: str = "accuracy"
@@ -111,35 +154,50 @@ class Summary:
         scores = [row["scores"] for row in self.of(column, place)]
         return Figure.of([score[model][metric] for score in scores if model in score])
 
-    def gain(self, column: Column, place: Place, model: str = "shipped") -> Figure | None:
-        """A model's accuracy minus that of the baseline in the same run, over seeds."""
+    def gain(
+        self, column: Column, place: Place, model: str = "shipped", metric: str = "accuracy"
+    ) -> Figure | None:
+        """A model's figure minus that of the baseline in the same run, over seeds."""
         scores = [row["scores"] for row in self.of(column, place)]
-        return Figure.of(
-            [
-                score[model]["accuracy"] - score["baseline"]["accuracy"]
-                for score in scores
-                if "baseline" in score
-            ]
-        )
+        both = [score for score in scores if {model, "baseline"} <= score.keys()]
+        return Figure.of([score[model][metric] - score["baseline"][metric] for score in both])
 
     def best(self, place: Place, columns: list[Column], metric: str) -> Column | None:
         """The column with the highest mean there."""
         found = [(f.mean, c) for c in columns if (f := self.figure(c, place, metric=metric))]
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
-    def ahead(self, column: Column) -> list[tuple[float, Place]]:
-        """By place, the column's mean minus that of the peer which is best there by test records.
+    def rival(self, place: Place, metric: str = "accuracy") -> Column | None:
+        """The peer that is best there by test records."""
+        return self.best(place, [c for c in self.columns if not c.ours], metric)
 
-        A place where the column or every peer is missing is left out.
-        """
-        peers = [other for other in self.columns if not other.ours]
+    def duels(self, column: Column, metric: str = "accuracy") -> list[Duel]:
+        """The column beside the best peer of each place, where both have a seed in common."""
         found = []
         for place in self.places:
-            own, rival = self.figure(column, place), self.best(place, peers, "accuracy")
-            other = self.figure(rival, place) if rival else None
-            if own and other:
-                found.append((own.mean - other.mean, place))
+            peer = self.rival(place, metric)
+            ours = self.figure(column, place, metric=metric)
+            if peer is None or ours is None:
+                continue
+            theirs = self.figure(peer, place, metric=metric)
+            lead = self._lead(column, peer, place, metric)
+            if theirs and lead:
+                baseline = self.figure(column, place, "baseline", metric)
+                gain = self.gain(column, place, metric=metric)
+                found.append(Duel(place, ours, peer, theirs, lead, baseline, gain))
         return found
+
+    def _lead(self, column: Column, peer: Column, place: Place, metric: str) -> Figure | None:
+        one, other = (
+            {row["seed"]: row["scores"]["shipped"][metric] for row in self.of(who, place)}
+            for who in (column, peer)
+        )
+        return Figure.of([one[seed] - other[seed] for seed in one if seed in other])
+
+    def unequal(self, place: Place, ratio: float) -> bool:
+        """Whether the largest class of the test part is more than so many times the smallest."""
+        sizes = (row["n"] for row in self.good if _place(row) == place)
+        return any(n.get("largest_by_smallest", 1) > ratio for n in sizes)
 
     def outcomes(self, column: Column, place: Place) -> Counter[str]:
         """How often each verdict was given."""
@@ -153,17 +211,20 @@ class Summary:
 
     def headline(self) -> str:
         """The finding in one sentence."""
-        main = self.main
-        ahead = self.ahead(main) if main else []
-        if main is None or not ahead:
+        duels = self.duels(self.main) if self.main else []
+        if self.main is None or not duels:
             return f"Accuracy with few labels on {len(self.sets)} sets"
-        average = mean(points for points, _ in ahead)
-        worst, where = min(ahead, key=lambda pair: pair[0])
+        average = mean(duel.lead.mean for duel in duels)
+        worst = min(duels, key=lambda duel: duel.lead.mean)
         side = "above" if average >= 0 else "below"
-        said = f"{self.title(main)} is {abs(average):.1f} points {side} the best scikit-learn peer"
-        if len(ahead) == 1:
-            return f"{said} on {where}"
-        return f"{said} on average, {signed(worst)} at worst ({where})"
+        said = f"{self.title(self.main)} is {abs(average):.1f} points {side} the best peer"
+        if len(duels) == 1:
+            return f"{said} on {worst.place}"
+        count = len({duel.place.set for duel in duels})
+        return (
+            f"{said} of each of {count} sets on average, {signed(worst.lead.mean)} at worst "
+            f"({worst.place})"
+        )
 
 
 def signed(points: float) -> str:

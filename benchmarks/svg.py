@@ -24,13 +24,13 @@ svg { font: 12px system-ui, sans-serif; font-variant-numeric: tabular-nums;
 """
 
 
-def picture(width: float, height: float, title: str, shapes: Iterable[str]) -> str:
-    """A whole picture; the title is what is read aloud in its place."""
+def picture(width: float, height: float, title: str, shapes: Iterable[str], style: str = "") -> str:
+    """A whole picture; the title is what is read aloud in its place, the style its own addition."""
     paper = f'<rect class="paper" width="{width}" height="{height}"/>'
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" '
         f'width="{width}" height="{height}" role="img" aria-label="{escape(title)}">'
-        f"<style>{_STYLE}</style>\n" + "\n".join([paper, *shapes]) + "\n</svg>\n"
+        f"<style>{_STYLE}{style}</style>\n" + "\n".join([paper, *shapes]) + "\n</svg>\n"
     )
 
 

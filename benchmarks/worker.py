@@ -1,4 +1,4 @@
-"""Starts a fit in a process of its own, and turns whatever becomes of it into a row."""
+"""Starts fits in processes of their own, and turns whatever becomes of them into rows."""
 
 from __future__ import annotations
 
@@ -8,68 +8,139 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from benchmarks.grid import Cell, repository
 from benchmarks.machine import commit, machine, versions
-from benchmarks.sets import MOST_RECORDS
 
-__all__ = ["fit_apart"]
+__all__ = ["Worker"]
+
+Row = dict[str, Any]
+
+#: Of each fit: so are its seconds comparable, and two do not wait for each other.
+_ONE_THREAD = dict.fromkeys(
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+     "RAYON_NUM_THREADS", "LOKY_MAX_CPU_COUNT"), "1"
+) | {"TOKENIZERS_PARALLELISM": "false"}  # fmt: skip
+#: Seconds that reading a set may take, sentence vectors of books included.
+_PREPARATION = 3600.0
+_LOOK = 0.05  # seconds from look to look
 
 
-def fit_apart(cell: Cell, data: Path, timeout: float) -> dict[str, Any]:
-    """The row of a cell. Its `status` is ok, error, timeout or killed.
+@dataclass
+class Worker:
+    """Fits the cells of a job, and gives a row for each as soon as it is there.
 
-    This process must stay small (no NumPy, no torch): a child's peak memory is counted from its
-    parent's size upwards.
+    `limits` are the seconds of one fit by kind. Once `stop` is set, what runs is ended and no
+    further row comes. This process must stay small (no NumPy, no torch): a child's peak memory is
+    counted from its parent's size upwards.
     """
-    context = {
-        "commit": commit(),
-        "versions": versions(),
-        "machine": machine(),
-        "settings": {"most_records": MOST_RECORDS, "timeout": timeout},
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    began = time.monotonic()
-    with tempfile.TemporaryDirectory(prefix="leaven-benchmark-") as home:
-        result = _run(cell, data, Path(home), timeout)
-    result["wall_seconds"] = round(time.monotonic() - began, 2)
-    return cell.to_row() | result | context
+
+    data: Path
+    settings: Row
+    limits: dict[str, float]
+    encoder: str = ""
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def rows(self, cells: list[Cell]) -> Iterator[Row]:
+        """A row a cell; its `status` is ok, absent, error, timeout or killed.
+
+        A fit that took too long or was killed takes its process along; the cells behind it are
+        fitted in another.
+        """
+        while cells and not self.stop.is_set():
+            done = 0
+            context = self._context(cells[0])
+            began = time.monotonic()
+            for result in self._results(cells):
+                now = time.monotonic()
+                result["wall_seconds"] = round(now - began, 2)
+                yield cells[done].to_row() | result | context
+                began, done = now, done + 1
+            cells = cells[done:]
+
+    def _context(self, cell: Cell) -> Row:
+        return {
+            "commit": commit(),
+            "versions": versions(),
+            "machine": machine(),
+            "settings": self.settings | {"timeout": self.limits[cell.kind]},
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+    def _results(self, cells: list[Cell]) -> Iterator[Row]:
+        """Results in the order of the cells; the last one may say that the process was ended."""
+        with tempfile.TemporaryDirectory(prefix="leaven-benchmark-") as folder:
+            home = Path(folder)
+            process = self._start(cells, home)
+            try:
+                for place, cell in enumerate(cells):
+                    result = self._wait(process, home, place, self.limits[cell.kind])
+                    if result is None:
+                        return
+                    yield result
+                    if not (home / f"{place}.json").exists():  # the process is at its end
+                        return
+            finally:
+                _end(process)
+
+    def _start(self, cells: list[Cell], home: Path) -> subprocess.Popen[bytes]:
+        job = {
+            "cells": [cell.to_row() for cell in cells],
+            "data": str(self.data.resolve()),
+            "settings": self.settings,
+            "encoder": self.encoder,
+        }
+        with (home / "log.txt").open("wb") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "benchmarks.fit", json.dumps(job), str(home)],
+                stdin=subprocess.PIPE,  # never written to: its end tells the fits to end
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=repository(),
+                env=os.environ | _ONE_THREAD,
+                start_new_session=True,
+            )
+
+    def _wait(
+        self, process: subprocess.Popen[bytes], home: Path, place: int, limit: float
+    ) -> Row | None:
+        """The result of one cell; None where all is to stop."""
+        result, began = home / f"{place}.json", home / f"{place}.began"
+        since, fitting = time.monotonic(), False
+        while not self.stop.is_set():
+            ended = process.poll() is not None  # before the look, for its last act is to write
+            if result.exists():
+                found: Row = json.loads(result.read_text(encoding="utf-8"))
+                return found
+            if ended:
+                return _ended(process.returncode, home)
+            if not fitting and began.exists():
+                since, fitting = time.monotonic(), True
+            if time.monotonic() - since > (limit if fitting else _PREPARATION):
+                what = "" if fitting else "reading the set "
+                most = limit if fitting else _PREPARATION
+                return {"status": "timeout", "error": f"{what}took longer than {most:g} s"}
+            time.sleep(_LOOK)
+        return None
 
 
-def _run(cell: Cell, data: Path, home: Path, timeout: float) -> dict[str, Any]:
-    job = json.dumps(cell.to_row() | {"data": str(data.resolve())})
-    log = home / "log.txt"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.fit", job, str(home)],
-            stdin=subprocess.PIPE,  # never written to: its end tells the fit to end
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            cwd=repository(),
-            start_new_session=True,
-        )
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            return {"status": "timeout", "error": f"took longer than {timeout:g} s"}
-        finally:
-            _end(process)
-    if (home / "result.json").exists():
-        result: dict[str, Any] = json.loads((home / "result.json").read_text(encoding="utf-8"))
-        return result
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        return {"status": "killed", "error": f"ended by {name}"}
-    last = log.read_text(errors="replace").strip().splitlines()[-1:]
-    return {"status": "error", "error": f"ended with {process.returncode}: {' '.join(last)}"}
+def _ended(code: int, home: Path) -> Row:
+    """What a process that left no result has come to."""
+    if code < 0:
+        return {"status": "killed", "error": f"ended by {signal.Signals(-code).name}"}
+    last = (home / "log.txt").read_text(errors="replace").strip().splitlines()[-1:]
+    return {"status": "error", "error": f"ended with {code}: {' '.join(last)}"}
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End what is left of the fit and of what it started."""
+    """End what is left of the fits and of what they started."""
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -14,11 +14,14 @@ from typing import Any
 import pytest
 
 from benchmarks import table
-from benchmarks.__main__ import expected, main
-from benchmarks.grid import grid
+from benchmarks.few_labels import main
+from benchmarks.fit import outcome
+from benchmarks.forecast import expected
+from benchmarks.grid import Cell, grid, jobs
 from benchmarks.results import append, latest, read
 
 ROOT = Path(__file__).resolve().parents[2]
+SETS = {"points": "tabular", "notes": "text"}
 FAST = ["--labels", "4", "--seeds", "0", "--methods", "none", "--peers", "logistic-regression"]
 
 
@@ -36,11 +39,11 @@ def benchmark(sets: Path, out: Path, *options: str) -> subprocess.CompletedProce
 
 @pytest.fixture(scope="module")
 def results(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Real rows: a fit of Leaven on points and on squares, and a peer beside each."""
+    """Real rows: a fit of Leaven on points and on papers, and a peer beside each."""
     out = tmp_path_factory.mktemp("results") / "small.jsonl"
     options = ["--labels", "6", "--seeds", "0", "--peers", "spreading", "--budget", "3steps"]
-    methods = ["--methods", "label-spreading"]
-    done = benchmark(sets, out, "--sets", "points,squares", *methods, *options)
+    methods = ["--methods", "label-spreading", "--most-test", "39", "--workers", "2"]
+    done = benchmark(sets, out, "--sets", "points,papers", *methods, *options)
     assert done.returncode == 0, done.stdout + done.stderr
     return out
 
@@ -48,14 +51,18 @@ def results(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_fit_of_leaven_is_scored_with_its_baseline(results: Path) -> None:
     rows = {(row["set"], row["kind"]): row for row in read(results)}
     assert len(rows) == 4
-    for name in ("points", "squares"):
+    for name, unlabelled, test in (("points", 108, 39), ("papers", 148, 40)):
         row = rows[name, "ours"]
         assert row["scores"].keys() == {"shipped", "method", "baseline"}
         assert row["scores"]["method"]["accuracy"] > 0.9
-        assert (row["run"]["method"], row["run"]["baseline"]) == ("label-spreading", "logistic")
+        assert row["run"]["method"] == "label-spreading"
         kept = "method" if row["run"]["kept"] == "label-spreading" else "baseline"
         assert row["scores"]["shipped"] == row["scores"][kept]
-        assert row["n"] == {"labelled": 12, "unlabelled": 108, "test": 40, "classes": 2}
+        largest = 1.0 if test == 40 else 1.05
+        assert row["n"] == {
+            "labelled": 12, "unlabelled": unlabelled, "test": test, "classes": 2,
+            "largest_by_smallest": largest,
+        }  # fmt: skip
     assert rows["points", "peer"]["scores"].keys() == {"shipped"}
     assert rows["points", "peer"]["budget"] == ""
 
@@ -80,12 +87,13 @@ def test_the_page_has_figures_claims_and_the_command(
     assert text.startswith("# Kept")
     assert text.endswith("and this\n")
     assert "stale figures" not in text
-    assert "| set | labels | LabelSpreading | Leaven label-spreading |" in text
-    assert len([line for line in text.splitlines() if line.startswith("| squares | 6 |")]) == 2
+    assert "| set | best peer | labels | Leaven | peer | baseline | difference | gain |" in text
+    assert text.count("| points | LabelSpreading | 6 |") == 1
     assert "the model that ships is" in text
+    assert "at most 39, the same for every fit: points 39, papers 40." in text
     assert "--budget 3steps" in text
     plot = (page.parent / "images" / "small.svg").read_text()
-    assert plot.count('class="ours"') == 3  # two fits and the legend
+    assert plot.count('class="few"') == 2
     table.main([str(results), "--page", str(page)])
     assert page.read_text() == text
     assert "Leaven" in capsys.readouterr().out
@@ -118,9 +126,10 @@ def test_a_killed_harness_goes_on_where_it_was(sets: Path, tmp_path: Path) -> No
 
 def wait_for_worker(parent: int) -> list[int]:
     """The processes that the harness has started, once there is one."""
-    children = Path(f"/proc/{parent}/task/{parent}/children")
-    for _ in range(200):
-        found = [int(pid) for pid in children.read_text().split()]
+    threads = Path(f"/proc/{parent}/task")
+    for _ in range(1000):
+        lists = [file.read_text() for file in threads.glob("*/children")]
+        found = [int(pid) for pids in lists for pid in pids.split()]
         if any(b"benchmarks.fit" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in found):
             return found
         time.sleep(0.02)
@@ -141,7 +150,7 @@ def wait_until_gone(pid: int) -> None:
 
 def test_a_fit_that_takes_too_long_is_a_row(sets: Path, tmp_path: Path) -> None:
     out = tmp_path / "rows.jsonl"
-    late = benchmark(sets, out, "--sets", "points", *FAST, "--timeout", "0.2")
+    late = benchmark(sets, out, "--sets", "points", *FAST, "--peer-timeout", "0.1")
     assert late.returncode == 1
     assert "Failed: points, 4 a class, seed 0, logistic-regression" in late.stdout
     assert [row["status"] for row in read(out)] == ["timeout"]
@@ -152,6 +161,68 @@ def test_a_fit_that_takes_too_long_is_a_row(sets: Path, tmp_path: Path) -> None:
     assert retried.returncode == 0
     (row,) = latest(read(out)).values()
     assert row["status"] == "ok"
+
+
+def test_rows_of_other_settings_are_not_mixed_in(sets: Path, tmp_path: Path) -> None:
+    out, folder = tmp_path / "rows.jsonl", tmp_path / "encoder"
+    folder.mkdir()
+    options = ["--sets", "points", *FAST]
+    assert benchmark(sets, out, *options, "--encoder", str(folder)).returncode == 0
+    (row,) = read(out)
+    assert row["settings"]["encoder"] == f"{tmp_path.name}/encoder"
+    other = benchmark(sets, out, *options)
+    assert other.returncode == 2
+    assert "rows made with encoder" in other.stderr
+    assert read(out) == [row]
+
+
+def test_a_package_that_is_not_there_is_no_failure(sets: Path, tmp_path: Path) -> None:
+    told = outcome(ModuleNotFoundError("No module named 'setfit'", name="setfit"))
+    assert told == {"status": "absent", "error": "the package setfit is not installed"}
+    assert outcome(ValueError("no"))["status"] == "error"
+    out = tmp_path / "rows.jsonl"
+    append(out, plain_row(status="absent", error="no such package"))
+    done = benchmark(sets, out, "--sets", "points", *FAST)
+    assert "1 of 1 fits are done" in done.stdout
+    assert done.returncode == 0
+
+
+def test_peers_share_a_process_and_one_that_is_late_leaves_the_rest(
+    sets: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.jsonl"
+    options = [*FAST[:6], "--peers", "logistic-regression,nearest", "--sets", "waves"]
+    benchmark(sets, out, *options, "--peer-timeout", "0.1")
+    late, quick = read(out)
+    assert late["status"] == "timeout"
+    assert quick["method"] == "nearest"
+    assert quick["wall_seconds"] > late["wall_seconds"] * 0.1, "it had a process of its own"
+
+
+def test_an_interrupted_race_ends_its_fits_and_says_how_to_go_on(
+    sets: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "rows.jsonl"
+    options = ["--sets", "points,squares", *FAST, "--workers", "2"]
+    race = subprocess.Popen(command(sets, out, *options), cwd=ROOT, stdout=subprocess.PIPE)
+    workers = wait_for_worker(race.pid)
+    race.send_signal(signal.SIGINT)
+    said, _ = race.communicate(timeout=30)
+    assert race.returncode == 130
+    assert b"The same command goes on" in said
+    for worker in workers:
+        wait_until_gone(worker)
+
+
+def test_jobs_are_single_fits_of_leaven_and_the_peers_of_a_place() -> None:
+    sets = {"points": "tabular", "notes": "text"}
+    cells = grid(sets, [4], [0, 1], ["auto"], ["spreading", "svc", "nearest", "poisson"], "1m")
+    found = jobs(cells)
+    assert [cell for job in found for cell in job] == cells
+    assert [[cell.method for cell in job] for job in found[:2]] == [
+        ["spreading", "poisson"], ["auto"],
+    ]  # fmt: skip
+    assert len(found) == 8
 
 
 def test_an_error_is_a_row_with_its_words(sets: Path, tmp_path: Path) -> None:
@@ -191,12 +262,15 @@ def test_a_wrong_name_is_said_before_anything_is_fitted(
 
 
 def test_the_duration_is_estimated_from_the_budget_and_then_from_rows_alike() -> None:
-    fits = grid(["points", "notes"], [4, 25], [0], ["fixmatch"], [], "5m")
+    fits = grid(SETS, [4, 25], [0], ["fixmatch"], [], "5m")
     assert expected(fits, []) == "about 21 min"  # 4 × (5 min and what a fit takes beside it)
     took = [fits[0].to_row() | {"wall_seconds": 60.0}]
     assert expected(fits, took) == "about 12 min"  # 2 on points as that one, 2 on notes
-    steps = grid(["points"], [4], [0], ["fixmatch"], ["spreading"], "20steps")
-    assert expected(steps, []) == "about 10 s and 1 of unknown length"
+    assert expected(fits, took, workers=2) == "about 6 min"
+    steps = grid({"points": "tabular"}, [4], [0], ["fixmatch"], ["spreading"], "20steps")
+    assert expected(steps, []) == "about 5 s and 1 of unknown length"
+    elsewhere = Cell("notes", 4, 0, "peer", "spreading", "").to_row() | {"wall_seconds": 80.0}
+    assert expected(steps[:1], [elsewhere]) == "about 80 s"
 
 
 def plain_row(**changed: Any) -> dict[str, Any]:
@@ -204,5 +278,6 @@ def plain_row(**changed: Any) -> dict[str, Any]:
     row = {
         "set": "points", "labels": 4, "seed": 0, "kind": "peer", "method": "logistic-regression",
         "budget": "", "status": "ok", "wall_seconds": 2.0,
+        "settings": {"most_records": 10_000, "most_test": 4000, "encoder": ""},
     }  # fmt: skip
     return json.loads(json.dumps(row | changed))

@@ -56,7 +56,7 @@ __all__ = ["Experiment", "experiment"]
 
 Floats = npt.NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
-_CURVES = 12.0  # seconds for learning curves at most
+_CURVES = 6.0  # seconds for learning curves at most
 _FOR_SHARES = 2000  # unlabelled records that tell the classes' shares
 
 

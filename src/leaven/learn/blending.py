@@ -25,7 +25,7 @@ from leaven.learn.learner_method import only
 from leaven.learn.method import METHODS, Step
 from leaven.learn.out_of_fold import answers, fitted, folds, out_of_fold
 from leaven.learn.temperature import apply, fit_temperature
-from leaven.learn.weighing import weigh
+from leaven.learn.weighing import agreement, weigh
 
 __all__ = ["BlendMethod", "Evidence", "member"]
 
@@ -35,8 +35,7 @@ _MANY = 80  # labelled records that one round of folds judges well enough
 _TRIED = 4000  # unlabelled records that stand by while candidates are compared
 #: What members do less of than alone: after three rounds few guesses change.
 _BRIEF: dict[str, dict[str, int]] = {"self-training-ridge": {"rounds": 3}}
-_VAIN = 0.03  # of what experience expects of all: less, and a candidate does not take part
-_HOPELESS = 0.01  # a weight after the first round that ends a candidate's part in the contest
+_VAIN = 0.03  # with a smaller probability by experience a candidate does not take part
 
 
 @dataclass(frozen=True)
@@ -44,8 +43,8 @@ class Evidence:
     """What the contest has shown: of each member its weight, and of all candidates their figures.
 
     `right` is the share of records left out that a candidate named rightly, `surprise` its mean
-    negative log-likelihood there after calibration, `prior` the records that experience counts
-    for it, `temperature` the number that calibrates it.
+    negative log-likelihood there after calibration, `prior` its probability by experience,
+    `temperature` the number that calibrates it.
     """
 
     weights: Mapping[str, float]
@@ -113,7 +112,7 @@ class BlendMethod(ClassicMethod):
         y = tried.targets[: tried.labelled]
         prior = expected(names, known.modality, len(y) / len(np.unique(y)))
         if not self.members:  # who never helped with such records is not asked
-            names = [name for name in names if prior[name] >= _VAIN * sum(prior.values())]
+            names = [name for name in names if prior[name] >= _VAIN]
             prior = {name: prior[name] for name in names}
         said: dict[str, list[Floats]] = {name: [] for name in names}
         rivals = list(names)
@@ -125,8 +124,8 @@ class BlendMethod(ClassicMethod):
                 said[name].append(out_of_fold(member(name), tried, parts))
                 yield Step(number, len(rivals))
             weights = _evidence(said, y, prior).weights
-            rivals = [name for name in rivals if weights.get(name, 0.0) > _HOPELESS]
-        return _evidence({name: said[name] for name in names}, y, prior)
+            rivals = [name for name in rivals if name in weights]
+        return _evidence(said, y, prior)
 
     def _names(self) -> list[str]:
         asked = _named(self.members) or list(self.candidates)
@@ -144,20 +143,28 @@ class BlendMethod(ClassicMethod):
 def _evidence(
     said: Mapping[str, list[Floats]], y: npt.NDArray[np.int64], prior: Mapping[str, float]
 ) -> Evidence:
-    """Temperatures, likelihoods and weights from the answers of all rounds so far."""
+    """Temperatures, likelihoods and weights from the answers of all rounds so far.
+
+    Only those who were asked in every round can still win.
+    """
+    rounds = max(len(one) for one in said.values())
+    names = [name for name, one in said.items() if len(one) == rounds]
     temperature, likelihood, right, surprise = {}, {}, {}, {}
-    for name, rounds in said.items():
+    named: dict[str, npt.NDArray[np.int64]] = {}
+    truth = np.tile(y, rounds)
+    for name in names:
         temperature[name], likelihood[name] = 1.0, np.zeros(0)
         if not rounds:
             continue
-        every = np.concatenate(rounds)
-        truth = np.tile(y, len(rounds))
+        every = np.concatenate(said[name])
         temperature[name] = fit_temperature(every, truth)
         given = apply(every, temperature[name])[np.arange(len(truth)), truth]
-        likelihood[name] = given.reshape(len(rounds), -1).mean(0)
-        right[name] = float((every.argmax(1) == truth).mean())
+        likelihood[name] = given.reshape(rounds, -1).mean(0)
+        named[name] = every.argmax(1)
+        right[name] = float((named[name] == truth).mean())
         surprise[name] = float(-np.log(np.maximum(given, 1e-12)).mean())
-    weights = weigh(likelihood, prior)
+    agreeing = agreement(named) if len(named) > 1 else None
+    weights = weigh(likelihood, {name: prior[name] for name in names}, agreeing)
     return Evidence(weights, right, surprise, dict(prior), temperature)
 
 

@@ -1,9 +1,9 @@
 """What benchmarks have shown: of each candidate the prior of a blend, and what a blend gains.
 
 `history.json` is a small table: for each kind of record and number of labels a class, the weights
-that a blend should have had on average over the sets of the benchmark, how many labelled records
-this experience is worth, and what the blend gained over its supervised part. It is made by
-`python -m benchmarks.candidates --history`; no set has a name in it.
+that a blend should have had on average over the sets of the benchmark, and what the blend gained
+over its supervised part. `python -m benchmarks.candidates --history` makes it; no set has a name in
+it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["Gain", "expected", "gained"]
+__all__ = ["Gain", "expected", "gained", "shipped"]
 
 _LEAST = 0.02  # of the prior, for a candidate that the table does not know
 
@@ -24,24 +24,24 @@ _LEAST = 0.02  # of the prior, for a candidate that the table does not know
 def expected(
     names: Iterable[str], modality: str, labels: float, table: Mapping[str, Any] | None = None
 ) -> dict[str, float]:
-    """Of each candidate the labelled records that experience is worth in its favour.
+    """Of each candidate the probability, by experience, that it is the one to trust; sum 1.
 
     `labels` is the number of labelled records a class; between the numbers of the table the
     weights go over into each other with its logarithm. A kind of record that the table lacks gets
     the mean of all kinds. `table` is the one that is shipped unless another is given.
 
-    >>> table = {"worth": 10, "weights": {"text": {"4": {"a": 0.8, "b": 0.2}}}}
+    >>> table = {"weights": {"text": {"4": {"a": 0.8, "b": 0.2}}}}
     >>> expected(["a", "b"], "text", 4, table)
-    {'a': 8.0, 'b': 2.0}
+    {'a': 0.8, 'b': 0.2}
     """
-    told = table if table is not None else _shipped()
+    told = table if table is not None else shipped()
     by_kind = told["weights"]
     kinds = [by_kind[modality]] if modality in by_kind else list(by_kind.values())
     weights = {
         name: sum(_between(kind, name, labels) for kind in kinds) / len(kinds) for name in names
     }
     whole = sum(weights.values())
-    return {name: told["worth"] * weight / whole for name, weight in weights.items()}
+    return {name: weight / whole for name, weight in weights.items()}
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def gained(
     >>> gained("blend", "text", 5, {"gains": {"blend": rows}})
     Gain(mean=0.05, spread=0.02, problems=8)
     """
-    told = table if table is not None else _shipped()
+    told = table if table is not None else shipped()
     rows = told.get("gains", {}).get(method, {}).get(modality)
     if not rows or labels > 2 * max(float(number) for number in rows):
         return None
@@ -90,6 +90,7 @@ def _between(kind: Mapping[str, Mapping[str, float]], name: str, labels: float) 
 
 
 @cache
-def _shipped() -> dict[str, Any]:
+def shipped() -> dict[str, Any]:
+    """The table that comes with Leaven."""
     table: dict[str, Any] = json.loads((files(__package__) / "history.json").read_text("utf-8"))
     return table
