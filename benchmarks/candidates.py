@@ -116,9 +116,7 @@ def _encoded(
     views = MODALITIES[front.views.name]
     arrays, rejected = front.decode(dataset)
     bad = np.array([row[0] for row in rejected], np.int64)
-    labelled, others = (
-        np.setdiff1d(rows, bad) for rows in (dataset.labelled, dataset.unlabelled)
-    )
+    labelled, others = (np.setdiff1d(rows, bad) for rows in (dataset.labelled, dataset.unlabelled))
     kind = ENCODERS[views.features]
     made = kind(**kind.configure(front.arrays_spec))
     made.prepare(arrays, np.concatenate([labelled, others]), 0)

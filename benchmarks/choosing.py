@@ -83,7 +83,6 @@ class Case:
         """The weights of the mixture under which the test labels are likeliest."""
         import numpy as np
 
-        
         rows = np.arange(len(self.truth))
         known = self.truth >= 0
         given = np.column_stack(
@@ -289,7 +288,11 @@ def _part(cases: list[Case]) -> str:
                 if c.labels == labels
             ]
             apart = [100 * (s - best) for s, best in own]
-            cells += [f"{100 * mean(s for s, _ in own):.1f}", f"{mean(apart):+.1f}", f"{min(apart):+.1f}"]
+            cells += [
+                f"{100 * mean(s for s, _ in own):.1f}",
+                f"{mean(apart):+.1f}",
+                f"{min(apart):+.1f}",
+            ]
         rows.append(cells)
     head = ["way"]
     for labels in numbers:

@@ -12,6 +12,7 @@ from scipy.stats import binomtest
 from leaven.core.errors import SettingError
 from leaven.core.wording import THIN
 from leaven.evaluate.comparison import compare, mcnemar, paired, unmeasured
+from leaven.learn.history import Gain
 
 NAMES = {"method": "fixmatch", "baseline": "supervised"}
 
@@ -139,3 +140,47 @@ def test_arrays_that_do_not_match_are_refused():
     p, q, y = split(1, 1, 4)
     with pytest.raises(SettingError, match="targets"):
         compare(p, q[:3], y, **NAMES)
+
+
+def test_experience_ships_what_few_records_cannot_show():
+    """Two won and none lost on twelve: nothing is shown, but others like it have gained."""
+    arms = split(2, 0, 8, 2)
+    assert compare(*arms, **NAMES).outcome == "unproven"
+    verdict = compare(*arms, **NAMES, experience=Gain(0.06, 0.04, 30))
+    assert (verdict.outcome, verdict.kept) == ("likely", "fixmatch")
+    assert verdict.expected.low > -0.02
+    assert 0.05 < verdict.expected.value < 0.10, "what was seen is drawn towards what others saw"
+    assert words(verdict).startswith("Likely better: +16.7 points")
+    assert "30 other problems" in words(verdict)
+
+
+@pytest.mark.parametrize(
+    "experience", [Gain(0.0, 0.03, 30), Gain(-0.02, 0.03, 30), Gain(0.01, 0.2, 30)]
+)
+def test_experience_of_little_gain_ships_nothing(experience):
+    assert compare(*split(2, 1, 9), **NAMES, experience=experience).outcome == "unproven"
+
+
+def test_many_records_overrule_experience():
+    """A hundred lost and ten won: whatever others have gained, here it does harm."""
+    verdict = compare(*split(10, 100, 300), **NAMES, experience=Gain(0.1, 0.02, 50))
+    assert (verdict.outcome, verdict.kept) == ("worse", "supervised")
+
+
+def test_a_gain_on_the_whole_does_not_hide_a_loss_on_a_slice():
+    won, lost = 60, 15
+    ours, theirs, y = split(won, lost, 300)
+    rare = np.zeros(len(y), bool)
+    rare[won : won + lost] = True
+    whole = compare(ours, theirs, y, **NAMES)
+    sliced = compare(ours, theirs, y, **NAMES, parts={"age is high": rare})
+    assert whole.outcome == "better"
+    assert (sliced.outcome, sliced.kept) == ("unproven", "supervised")
+    assert "age is high" in words(sliced)
+
+
+def test_among_many_slices_none_is_blamed_by_chance():
+    rng = np.random.default_rng(0)
+    ours, theirs, y = split(60, 15, 300)
+    parts = {f"slice {i}": rng.random(len(y)) < 0.3 for i in range(40)}
+    assert compare(ours, theirs, y, **NAMES, parts=parts).outcome == "better"

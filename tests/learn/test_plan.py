@@ -21,20 +21,28 @@ def pictures(labelled: int) -> Dataset:
     return Dataset.from_arrays(pixels, [i % 2 for i in range(labelled)] + [-1] * 30)
 
 
-def test_a_network_is_chosen_where_labels_and_steps_are_enough():
-    few, many = plan(Recipe(), texts(40), False), plan(Recipe(), texts(100), False)
-    assert few.recipe.method == "poisson-learning"
-    assert few.steps == 0
-    assert many.recipe.method == "freematch"
+def nodes(labelled: int) -> Dataset:
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(labelled + 30, 4))
+    edges = rng.integers(0, labelled + 30, (2, 90))
+    return Dataset.from_arrays(features, [i % 2 for i in range(labelled)] + [-1] * 30, edges=edges)
+
+
+def test_records_that_stand_alone_get_a_blend_on_frozen_features():
+    text, image = plan(Recipe(), texts(40), False), plan(Recipe(), pictures(40), False)
+    assert (text.recipe.method, text.recipe.encoder) == ("blend", "ngram-components")
+    assert (image.recipe.method, image.recipe.encoder) == ("blend", "patch-dictionary")
+    assert text.steps == image.steps == 0
+    assert "several methods" in text.reason
+
+
+def test_on_graphs_a_network_is_chosen_where_labels_and_steps_are_enough():
+    few, many = plan(Recipe(), nodes(10), False), plan(Recipe(), nodes(40), False)
+    assert (few.recipe.method, few.steps) == ("correct-smooth", 0)
+    assert many.recipe.method == "grand"
     assert many.steps > 0
-    assert many.recipe.encoder == "ngram-bag"
-    assert few.recipe.encoder == "ngram-components"
-    image = plan(Recipe(), pictures(40), False)
-    assert (image.recipe.method, image.recipe.encoder) == ("freematch", "small-convnet")
-    plain = plan(Recipe(), pictures(40), False, plain=True)
-    assert (plain.recipe.method, plain.recipe.encoder) == ("poisson-learning", "pixel-components")
-    assert plain.steps == 0
-    assert "poisson-learning" in plain.reason
+    plain = plan(Recipe(), nodes(40), False, plain=True)
+    assert (plain.recipe.method, plain.steps) == ("correct-smooth", 0)
 
 
 def test_what_is_asked_for_is_done_whatever_the_budget():
@@ -47,7 +55,7 @@ def test_what_is_asked_for_is_done_whatever_the_budget():
 
 def test_features_of_an_extractor_are_embeddings():
     chosen = plan(Recipe(encoder="some/encoder"), texts(300), True)
-    assert chosen.recipe.method == "poisson-learning"
+    assert chosen.recipe.method == "blend"
     assert chosen.recipe.encoder == "standardised"
 
 

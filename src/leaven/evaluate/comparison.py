@@ -134,7 +134,7 @@ def compare(
         sentence = (
             f"Likely better: {finding} on {records}, too few to show it; with the experience of "
             f"{experience.problems} other problems {points(expected.value)} points "
-            f"({span(expected.low, expected.high)}) are expected. Use it, and label more to be sure."
+            f"({span(expected.low, expected.high)}) are expected. Use it; label more to be sure."
         )
     elif lopsided is not None:
         sentence = (

@@ -390,8 +390,8 @@ def _judge(found: Experiment, logits: dict[str, Floats], proxy: dict[str, list[F
         parts=parts_seen,
         experience=_experience(found),
     )
-    hits = [said.argmax(1) == found.targets for said in (ours, theirs)]
-    found.slices = sliced(*hits, parts_seen)
+    right, also = (said.argmax(1) == found.targets for said in (ours, theirs))
+    found.slices = sliced(right, also, parts_seen)
     _shift(found, logits[baseline][found.rows])
 
 

@@ -1,9 +1,10 @@
 """How frequent the classes are where labels do not say: estimated from unlabelled records.
 
-Who labels the same number of each class knows nothing of their shares, and a model that is taught so
-takes all for equally frequent. The shares are those under which its calibrated probabilities, with
-their class biases mended on records left out, make the unlabelled records most likely (Saerens,
-Latinne & Decaestecker 2002; bias-corrected calibration: Alexandari, Kundaje & Shrikumar 2020).
+Who labels the same number of each class knows nothing of their shares, and a model that is taught
+so takes all for equally frequent. The shares are those under which its calibrated probabilities,
+with their class biases mended on records left out, make the unlabelled records most likely
+(Saerens, Latinne & Decaestecker 2002; bias-corrected calibration: Alexandari, Kundaje & Shrikumar
+2020).
 
 Few labels leave the calibration unsure, and an error in it becomes a larger one in the shares. So
 the labelled records are drawn again many times, which tells how far the estimate strays, and it is
@@ -170,7 +171,7 @@ def _sentence(
     interval = f"{percent(float(low[first]))} to {percent(float(high[first]))}"
     return (
         "Labels were drawn evenly, the records are not: the commonest class among the unlabelled "
-        f"ones is probably {classes[first]!r} with {percent(float(estimated[first]))} ({interval}). "
+        f"ones is probably {classes[first]!r}, {percent(float(estimated[first]))} ({interval}). "
         "Predictions are made for these shares; --decide balanced takes all classes for equal."
     )
 

@@ -8,6 +8,7 @@ it.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -82,7 +83,7 @@ def _between(kind: Mapping[str, Mapping[str, float]], name: str, labels: float) 
     known = sorted((float(number), row.get(name, _LEAST)) for number, row in kind.items())
     if labels <= known[0][0]:
         return max(known[0][1], _LEAST)
-    for (low, first), (high, second) in zip(known, known[1:], strict=False):
+    for (low, first), (high, second) in itertools.pairwise(known):
         if labels <= high:
             part = math.log(labels / low) / math.log(high / low)
             return max(first + part * (second - first), _LEAST)

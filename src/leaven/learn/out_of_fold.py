@@ -108,7 +108,8 @@ def answers(head: Head, features: npt.NDArray[np.floating[Any]]) -> Floats:
     told = [head(part).numpy() for part in _blocks(features)]
     if not told:
         return np.zeros((0, head.outputs))
-    return np.concatenate(told).astype(np.float64)
+    every: Floats = np.concatenate(told).astype(np.float64)
+    return every
 
 
 def _blocks(features: npt.NDArray[np.floating[Any]]) -> Iterator[torch.Tensor]:

@@ -5,7 +5,7 @@ the candidates that read unlabelled records.
 
 Use it as the baseline of `blend`; it is also what is left of it where every record has a label.
 
-It fails where labels are too few to tell the classes apart: that is what unlabelled records are for.
+It fails where labels are too few to tell the classes apart: there unlabelled records must help.
 """
 
 from __future__ import annotations

@@ -53,9 +53,7 @@ class BlendHead(Head):
     @property
     def config(self) -> dict[str, Any]:
         """The members' kinds and configurations."""
-        return {
-            "members": [{"kind": one.kind, "config": one.config} for one in self.heads]
-        }
+        return {"members": [{"kind": one.kind, "config": one.config} for one in self.heads]}
 
     @property
     def heads(self) -> list[Head]:
