@@ -48,9 +48,7 @@ def with_members(recipe: Recipe, problem: Problem, fits: int, folder: RunFolder)
     return recipe.model_copy(update={"objective": objective})
 
 
-def affordable(
-    costs: Mapping[str, float], prior: Mapping[str, float], seconds: float
-) -> list[str]:
+def affordable(costs: Mapping[str, float], prior: Mapping[str, float], seconds: float) -> list[str]:
     """The candidates, in their order, that one round of fits in `seconds` can hold.
 
     `costs` are seconds of a fit. Who promises most by its cost comes first; the cheapest

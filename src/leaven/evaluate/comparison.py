@@ -26,7 +26,7 @@ _LEVEL = 0.05
 #: Normal quantiles of a two-sided 5 % test that finds a true difference 8 times in 10.
 _REACH = 1.959964 + 0.841621
 _NORMAL = 1.959964
-_HARMLESS, _RISK = 0.005, 0.1
+_HARMLESS, _RISK = 0.005, 0.2
 #: Six records, all in favour, is the least with which the exact test can reject (2 / 2**6).
 _LEAST_DISAGREEMENTS = 6
 _MOST_NEEDED = 100_000
@@ -88,7 +88,7 @@ def compare(
     accuracy is not significantly lower, since a majority class can be won at the cost of the
     others, nor worse on a slice (see `sliced`). It is `worse` if interval and test agree on that.
     It is `likely` better where too few records were seen to show it, and experience of other data,
-    weighed against what was seen, leaves at most one chance in ten of a loss of more than half a
+    weighed against what was seen, leaves at most one chance in five of a loss of more than half a
     point. Otherwise the baseline is kept.
 
     Raises SettingError for arrays that are no probabilities or differ in shape.

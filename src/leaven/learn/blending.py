@@ -35,7 +35,8 @@ _MANY = 80  # labelled records that one round of folds judges well enough
 _TRIED = 4000  # unlabelled records that stand by while candidates are compared
 #: What members do less of than alone: after three rounds few guesses change.
 _BRIEF: dict[str, dict[str, int]] = {"self-training-ridge": {"rounds": 3}}
-_VAIN = 0.03  # with a smaller probability by experience a candidate does not take part
+#: With a smaller probability by experience a candidate does not take part; more labels need fewer.
+_VAIN, _VAIN_OF_MANY, _MANY_A_CLASS = 0.04, 0.1, 10
 
 
 @dataclass(frozen=True)
@@ -110,9 +111,12 @@ class BlendMethod(ClassicMethod):
         names = self._names()
         tried = self.tried(known)
         y = tried.targets[: tried.labelled]
-        prior = expected(names, known.modality, len(y) / len(np.unique(y)))
+        a_class = len(y) / len(np.unique(y))
+        prior = expected(names, known.modality, a_class)
         if not self.members:  # who never helped with such records is not asked
-            names = [name for name in names if prior[name] >= _VAIN]
+            least = _VAIN_OF_MANY if a_class >= _MANY_A_CLASS else _VAIN
+            least = min(least, max(prior.values()))
+            names = [name for name in names if prior[name] >= least]
             prior = {name: prior[name] for name in names}
         said: dict[str, list[Floats]] = {name: [] for name in names}
         rivals = list(names)
