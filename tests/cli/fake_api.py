@@ -170,7 +170,7 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         return SimpleNamespace(folder=Path(STORY["run"]["folder"]), story=story)
 
     def predict(
-        run: str, data: str, out: str, label: str | None, compared: bool, progress: Any
+        run: str, data: str, out: str, label: str | None, progress: Any, **how: Any
     ) -> SimpleNamespace:
         calls.append(("predict", {"run": run, "data": data, "out": out, "label": label}))
         table = {"id": ["1", "2"], "prediction": ["a", "a"], "confidence": [0.9, 0.7]}

@@ -163,7 +163,7 @@ def show_fit(story: Item, report: Path) -> None:
     """The verdict, the figures beside the baseline's, and what to do next."""
     run, verdict, baseline = story["run"], story["verdict"], story["baseline"]
     console = _console()
-    better = verdict["outcome"] == "better"
+    better = verdict["outcome"] in ("better", "likely")
     _say(console, plain(verdict["sentence"]), f"bold {ACCENT}" if better else "bold")
     kept, method = verdict["kept"], verdict.get("method") or verdict["kept"]
     heads = [method, f"{baseline['method']} (baseline)"]
@@ -191,6 +191,10 @@ def show_fit(story: Item, report: Path) -> None:
     if audit := story.get("audit"):
         _say(console, _audited(audit))
         console.print()
+    shares = story.get("shares") or {}
+    if shares.get("shifted"):
+        expected = f" About {percent(shares['accuracy'])} will be right then."
+        _say(console, plain(shares["sentence"]) + expected)
     _list(console, story.get("next") or ())
     _say(console, f"Took    {duration(run.get('seconds'))}")
     _say(console, f"Run     {plain(run['folder'])}", whole=True)

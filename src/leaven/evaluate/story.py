@@ -223,6 +223,8 @@ def _next(found: Experiment) -> list[str]:
     verdict, dataset = found.verdict, found.dataset
     assert verdict is not None
     advice = [f.advice for f in found.findings if f.severity == "error" and f.advice]
+    if found.advice.get("alarms"):
+        advice += found.advice["reasons"][:1]
     last = found.records[-1]
     if METHODS[last["method"]].stepped and last["steps"] < _FEW_STEPS:
         advice.append(
@@ -240,6 +242,8 @@ def _next(found: Experiment) -> list[str]:
             "Label the records that the model doubts, as the report lists them: each is worth "
             "more than a random one."
         )
+    if found.growth and found.growth["outcome"] in ("go on", "stop"):
+        advice.append(found.growth["sentence"])
     if dataset.quarantine.num_rows:
         advice.append("Mend the rejected records listed in quarantine.parquet.")
     return advice or ["Use the predictions; to improve them, label what the model doubts."]

@@ -13,6 +13,7 @@ from leaven.evaluate.report.advice import advice
 from leaven.evaluate.report.by_class import by_class
 from leaven.evaluate.report.charts import Interval, Row
 from leaven.evaluate.report.growth import growth
+from leaven.evaluate.report.slices import shares, slices
 from leaven.evaluate.report.story import View, interval, part
 from leaven.evaluate.report.svg import responsive
 from leaven.evaluate.report.training import confidence, pseudo_labels, training
@@ -72,6 +73,8 @@ def view(story: View, shown: View) -> View:
         "calibration": _calibration(story),
         "labels": _labels(story),
         "growth": growth(story),
+        "slices": slices(story),
+        "shares": shares(story),
         "findings": listed_findings(story),
         "margin": _margin(story),
     }
@@ -106,6 +109,10 @@ def _tiles(story: View, verdict: View) -> list[View]:
         if known:
             note = span(known.low, known.high) if known.low is not None else ""
             tiles.append({"name": name, "value": show(known.value), "note": note})
+    under = part(story, "shares").get("accuracy")
+    if under is not None:
+        note = "at the classes' estimated shares"
+        tiles.append({"name": "To be expected", "value": percent(under), "note": note})
     data = part(story, "dataset")
     if data.get("labelled") is not None:
         note = f"{count(len(data.get('classes') or []))} classes"
