@@ -420,7 +420,7 @@ def test_without_unlabelled_records_the_supervised_counterpart_is_fitted(
     rng = np.random.default_rng(0)
     labels = np.arange(60) % 2
     dataset = Dataset.from_arrays(rng.normal(size=(60, 3)) + 2 * labels[:, None], labels)
-    for method, counterpart in (("fixmatch", "supervised"), ("auto", "logistic")):
+    for method, counterpart in (("fixmatch", "supervised"), ("auto", "supervised-blend")):
         run = leaven.fit(dataset, method=method, budget="10steps", out=tmp_path / method)
         assert run.story["recipe"]["method"] == counterpart
         assert "every record has a label" in run.story["recipe"]["reason"]

@@ -14,7 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from leaven.api import Run, check, choices, compare, curve, fit, methods, predict
+    from leaven.api import Run, check, choices, compare, curve, distil, fit, methods, predict
     from leaven.core.budget import Budget
     from leaven.core.recipe import Recipe
     from leaven.data.dataset import Dataset
@@ -31,6 +31,7 @@ __all__ = [
     "choices",
     "compare",
     "curve",
+    "distil",
     "fit",
     "methods",
     "predict",
@@ -45,6 +46,7 @@ _HOMES = {
     "choices": "leaven.api",
     "compare": "leaven.api",
     "curve": "leaven.api",
+    "distil": "leaven.api",
     "fit": "leaven.api",
     "methods": "leaven.api",
     "predict": "leaven.api",

@@ -14,6 +14,7 @@ from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
+from leaven.listing import choices, encoders, methods, pretexts
 
 if TYPE_CHECKING:
     from leaven.evaluate.pretraining import Pretraining
@@ -25,6 +26,7 @@ __all__ = [
     "choices",
     "compare",
     "curve",
+    "distil",
     "encoders",
     "fit",
     "methods",
@@ -102,6 +104,7 @@ def fit(
     rewrite: str | Callable[[list[str]], list[str]] | None = None,
     recipe: str | Path | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
+    tune: bool = False,
     out: str | Path = "runs",
     fresh: bool = False,
     progress: Listener | None = None,
@@ -124,6 +127,8 @@ def fit(
     recipe : a Recipe or the path of its TOML file.
     settings : changes of the method's objective by name, `{"accept": "AtLeast(0.8)"}` (see
         `choices`), and of the training, `{"training.rate": 0.001}`; they override the recipe's.
+    tune : search for the settings of a blend's members within the budget (extra `tune`), for both
+        models alike. The search sees labelled records that judge neither.
     out : the folder in which the run's folder is made; its name follows from data and recipe,
         so the same call goes on with a run that was cut off, and returns one that is done.
     fresh : begin anew even so.
@@ -160,7 +165,8 @@ def fit(
         raise SettingError("rewrite", f"{wanted}, for a recipe runs no code", base.rewrite)
     said = None if rewrite is None else name_of(rewrite)
     asked = {"method": method, "encoder": encoder, "budget": budget, "seed": seed, "rewrite": said}
-    whole = _changed(base, asked | {"pretext": pretext}, settings)
+    asked |= {"pretext": pretext, "tune": tune or None}
+    whole = _changed(base, asked, settings)
     reading = {
         "label": label, "modality": modality, "id": id, "group": group, "time": time,
         "audit": audit, "labels": labels,
@@ -230,6 +236,7 @@ def predict(
     label: str | None = None,
     compared: bool = False,
     decide: str = "accuracy",
+    distilled: bool = False,
     progress: Listener | None = None,
 ) -> Predictions:
     """Score new records; `.table` has `id`, `prediction`, `confidence` and a `p_<class>` a class.
@@ -237,15 +244,16 @@ def predict(
     Written to `out` as CSV, Parquet or JSON Lines by its ending. Records that cannot be read are
     listed in `<out>.quarantine.parquet`, and have no row in the table. Where `label` names the
     column of the true labels, `.metrics` says how right the predictions are. With `compared` the
-    model is asked that the run did not keep. `decide` is `accuracy` (as many right as can be, the
-    classes being as frequent as the run estimated) or `balanced` (as much found of each class as
-    can be).
+    model is asked that the run did not keep, with `distilled` the small one of `distil`. `decide`
+    is `accuracy` (as many right as can be, the classes being as frequent as the run estimated) or
+    `balanced` (as much found of each class as can be).
     """
     from leaven.evaluate.scored import score
 
     (progress or (lambda _: None))(Progress("scoring the records"))
     opened = run if isinstance(run, Run) else Run.load(run)
-    return score(opened, data, label, compared, decide, None if out is None else Path(out))
+    file = None if out is None else Path(out)
+    return score(opened, data, label, compared, decide, file, distilled)
 
 
 def compare(runs: Sequence[Run | str | Path]) -> dict[str, Any]:
@@ -301,78 +309,30 @@ def curve(
     return asdict(growth)
 
 
-def methods() -> list[dict[str, Any]]:
-    """All methods, family by family: name, summary, paper, whether they read unlabelled records."""
-    from leaven.learn.method import METHODS
+def distil(
+    run: Run | str | Path,
+    data: Any,
+    *,
+    label: str | None = None,
+    seed: int = 0,
+    fresh: bool = False,
+    progress: Listener | None = None,
+) -> dict[str, Any]:
+    """Make a small model that says what the run's model says; state what it loses.
 
-    return [
-        {
-            "name": name,
-            "family": method.family,
-            "summary": method.summary,
-            "paper": method.paper,
-            "unlabelled": method.unlabelled,
-            "baseline": method.baseline,
-            "row": method.row,
-        }
-        for name, method in sorted(METHODS.items(), key=lambda pair: (pair[1].family, pair[0]))
-    ]
-
-
-def pretexts() -> list[dict[str, Any]]:
-    """All self-supervised objectives: name, family, summary, paper, modalities and row."""
-    from leaven.learn.pretext import PRETEXTS
-
-    return [
-        {
-            "name": name,
-            "family": pretext.family,
-            "summary": pretext.summary,
-            "paper": pretext.paper,
-            "modalities": list(pretext.modalities),
-            "row": pretext.row,
-        }
-        for name, pretext in sorted(PRETEXTS.items(), key=lambda pair: (pair[1].family, pair[0]))
-    ]
-
-
-def choices() -> list[dict[str, str]]:
-    """What rows are composed of: part, name, how it is written with its defaults, summary."""
-    from leaven.learn.choices.choice import PARTS
-    from leaven.learn.choices.compose import in_words
-
-    return [
-        {
-            "part": part,
-            "name": name,
-            "written": in_words(kind()),
-            "summary": (kind.__doc__ or "").partition("\n\n")[0].replace("\n    ", " "),
-        }
-        for part, registry in PARTS.items()
-        for name, kind in registry.items()
-    ]
-
-
-def encoders() -> list[dict[str, Any]]:
-    """All encoders of Leaven's own: name, modality, size, weights, ready, summary.
-
-    `weights` are those that learn, for records as they often are (None where that is not known);
-    `ready` says whether the features need no training.
+    `data` are records as for `predict`, at least 100 that did not teach the run's model; `label`
+    names true labels, which only judge. `seed` rules the split and the training. What was made
+    before is returned, with `new` false, unless `fresh`. Returns the figures, `sentence` first
+    among them; `predict` asks the model with `distilled`, `Run.distilled` gives it.
     """
-    from leaven.learn.encoder import ENCODERS, listed
-    from leaven.learn.sizes import weights
+    from leaven.evaluate.distilled import make_distilled
 
-    return [
-        {
-            "name": name,
-            "modality": ENCODERS[name].modality,
-            "size": ENCODERS[name].size,
-            "weights": weights(name),
-            "ready": ENCODERS[name].ready,
-            "summary": ENCODERS[name].summary,
-        }
-        for name in listed()
-    ]
+    listen = progress or (lambda _: None)
+    listen(Progress("reading the records"))
+    opened = run if isinstance(run, Run) else Run.load(run)
+    dataset = opened.dataset(data, label)
+    made = make_distilled(opened, dataset, seed=seed, fresh=fresh, listen=listen)
+    return made.told | {"new": made.new}
 
 
 def report(run: Run | str | Path, *, out: str | Path | None = None) -> Path:
@@ -448,6 +408,8 @@ def _command(
     for name, value in said.items():
         if value not in (None, "", False):
             parts += [f"--{name}", str(value)]
+    if verb == "fit" and recipe.tune:
+        parts.append("--tune")
     training = recipe.training.model_dump(exclude_defaults=True)
     changed = recipe.objective | {f"training.{name}": value for name, value in training.items()}
     for name, setting in changed.items():

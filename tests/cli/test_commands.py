@@ -121,12 +121,13 @@ def test_fit_hands_on_its_options(api):
         *("--budget", "400steps", "--seed", "3", "--out", "o"),
         *("--recipe", "r.toml", "--audit", "truth", "--rewrite", "context", "--fresh", "--json"),
         *("--set", "accept=AtLeast(0.8)", "--set", "accept=Steady", "--set", "weight=2"),
-        *("--pretrain", "simclr"),
+        *("--pretrain", "simclr", "--tune"),
     )
     assert result.exit_code == 0
     assert api.calls[0][1] == {
         "data": "x.csv",
         "pretext": "simclr",
+        "tune": True,
         "label": "y",
         "modality": None,
         "id": None,

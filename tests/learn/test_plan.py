@@ -36,6 +36,18 @@ def test_records_that_stand_alone_get_a_blend_on_frozen_features():
     assert "several methods" in text.reason
 
 
+def test_texts_get_a_network_held_against_the_best_supervised_models():
+    many = plan(Recipe(), texts(100), False)
+    assert (many.recipe.method, many.recipe.encoder) == ("freematch", "ngram-bag")
+    assert many.against == "supervised-blend"
+    assert many.steps > 0
+    plain = plan(Recipe(), texts(100), False, plain=True)
+    assert (plain.recipe.method, plain.against) == ("blend", "")
+    assert plan(Recipe(method="freematch"), texts(100), False).against == ""
+    alone = plan(Recipe(), texts(100, unlabelled=0), False)
+    assert alone.recipe.method == "supervised-blend"
+
+
 def test_on_graphs_a_network_is_chosen_where_labels_and_steps_are_enough():
     few, many = plan(Recipe(), nodes(10), False), plan(Recipe(), nodes(40), False)
     assert (few.recipe.method, few.steps) == ("correct-smooth", 0)

@@ -33,6 +33,7 @@ from leaven.cli.options import (
     RunFolder,
     Seed,
     Time,
+    Tune,
     settings_of,
 )
 from leaven.core.errors import LeavenError
@@ -46,7 +47,7 @@ EXIT_INTERRUPTED = 130
 
 #: The commands in the order in which one comes to need them.
 _COMMANDS = (
-    *("check", "fit", "predict", "compare", "curve", "pretrain"),
+    *("check", "fit", "predict", "compare", "curve", "distil", "pretrain"),
     *("methods", "pretexts", "encoders", "report"),
 )
 
@@ -217,6 +218,7 @@ def fit(
         ),
     ] = None,
     changed: Changed = None,
+    tune: Tune = False,
     require: Annotated[
         Requirement | None,
         typer.Option(help="Exit with 1 unless the verdict is this.", rich_help_panel=RESULT),
@@ -249,6 +251,7 @@ def fit(
             rewrite=rewrite,
             recipe=recipe,
             settings=settings_of(changed or []),
+            tune=tune,
             fresh=fresh,
             progress=listener,
         )
@@ -285,6 +288,9 @@ def predict(
             help="accuracy (as many right as can be) or balanced (as much of each class).",
         ),
     ] = "accuracy",
+    distilled: Annotated[
+        bool, typer.Option("--distilled", help="Ask the small model that leaven distil made.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict each record's class, with calibrated probabilities."""
@@ -295,7 +301,7 @@ def predict(
         from leaven import api
 
         scored = api.predict(run, data, out=out, label=label, compared=compared, decide=decide,
-            progress=listener,
+            distilled=distilled, progress=listener,
         )
         table = scored.table
         confidences = table["confidence"].to_numpy()

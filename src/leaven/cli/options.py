@@ -33,6 +33,7 @@ __all__ = [
     "RunFolder",
     "Seed",
     "Time",
+    "Tune",
     "settings_of",
 ]
 
@@ -137,6 +138,16 @@ Changed = Annotated[
         help="Change a setting of the method or pretext, as accept=AtLeast(0.8), or of the "
         "training, as training.labelled_draw=balanced. `leaven methods --choices` lists the "
         "choices. May be given several times.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Tune = Annotated[
+    bool,
+    typer.Option(
+        "--tune",
+        metavar="",
+        help="Search for the settings of a blend's members within the budget, on labelled records "
+        "that judge nothing. Needs the extra tune.",
         rich_help_panel=TRAINING,
     ),
 ]

@@ -80,15 +80,16 @@ class Recipe(_Strict):
     `rewrite` says texts otherwise for strong views: `context`, a folder of a masked language
     model, or the name of a function. `objective` replaces settings of the method's objective by
     name, choices written as `leaven methods --table` prints them:
-    `{"accept": ["AtLeast(0.8)", "LowEntropy(0.5)"]}`.
+    `{"accept": ["AtLeast(0.8)", "LowEntropy(0.5)"]}`. With `tune` a method that can searches for
+    the settings of its parts, within the budget.
 
     >>> Recipe.from_toml(Recipe(method="fixmatch").to_toml()) == Recipe(method="fixmatch")
     True
     >>> Recipe.from_toml('methd = "fixmatch"')
     Traceback (most recent call last):
     leaven.core.errors.UnknownNameError: 'recipe key' must be one of: budget, encoder, \
-method, modality, objective, pretext, rewrite, seed, task, training. Got 'methd'. Did you mean \
-'method'?
+method, modality, objective, pretext, rewrite, seed, task, training, tune. Got 'methd'. Did you \
+mean 'method'?
     """
 
     task: str = "classification"
@@ -99,6 +100,7 @@ method, modality, objective, pretext, rewrite, seed, task, training. Got 'methd'
     budget: str = "5m"
     rewrite: str = ""
     pretext: str = ""
+    tune: bool = False
     training: Training = Training()
     objective: dict[str, Setting] = Field(default_factory=dict)
 

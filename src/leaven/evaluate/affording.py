@@ -1,51 +1,92 @@
-"""Which candidates of a blend a time budget buys: the best expected first, as their cost allows."""
+"""What a time budget buys of a blend: candidates, the best expected first, and trials of each."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from leaven.core.budget import Budget
-from leaven.core.recipe import Recipe
+from leaven.core.recipe import Recipe, Setting
 from leaven.evaluate.folder import RunFolder
 from leaven.learn.blending import BlendMethod, member
+from leaven.learn.choices.compose import composed
+from leaven.learn.classic_method import Frozen
 from leaven.learn.history import expected
 from leaven.learn.method import METHODS, Problem
 from leaven.learn.out_of_fold import answers, fitted
+from leaven.learn.search import space_of
 
-__all__ = ["affordable", "with_members"]
+__all__ = ["affordable", "affordable_trials", "with_members"]
 
 _SHARE = 0.6  # of a time budget, for the candidates of all fits
 _FOLDS = 4  # of a round in which candidates are compared
+_TUNED = 0.75  # of a time budget, for all until the last fit where settings are searched for
+_TRIALS = 12  # of each candidate, where the budget is no time
+_FEWEST, _MOST = 3, 40  # trials: fewer find nothing, more find luck
 
 
 def with_members(recipe: Recipe, problem: Problem, fits: int, folder: RunFolder) -> Recipe:
-    """The recipe with the blend's members named, where the budget is a time and they are not.
+    """The recipe with the blend's members named and its trials counted, where it leaves these open.
 
-    `fits` is the number of blends, with and without unlabelled records, that the run will fit.
-    Decided once and kept in the folder, so that whoever goes on with the run has the same blend.
+    Members are left open where the budget is a time and none are named, trials where the recipe
+    tunes and counts none. `fits` is the number of blends, with and without unlabelled records, that
+    the run will fit. Decided once and kept in the folder, so that whoever goes on with the run has
+    the same blend.
     """
     blend, budget = METHODS[recipe.method], Budget.parse(recipe.budget)
-    if not isinstance(blend, BlendMethod) or recipe.objective.get("members"):
+    if not isinstance(blend, BlendMethod):
         return recipe
+    named, counted = recipe.objective.get("members"), "trials" in recipe.objective
+    open_trials = recipe.tune and not counted
     if budget.seconds is None:
+        return _with(recipe, {"trials": _TRIALS} if open_trials else {})
+    if named and not open_trials:
         return recipe
-    named = folder.read("members.json")
-    if named is None:
-        costs = _costs(blend, problem)
+    decided = folder.read("members.json")
+    if decided is None:
+        decided = _decided(recipe, blend, problem, fits, folder)
+        folder.write("members.json", decided)
+        folder.tick()
+    return _with(recipe, decided)
+
+
+def _with(recipe: Recipe, decided: Mapping[str, Setting]) -> Recipe:
+    return recipe.model_copy(update={"objective": recipe.objective | dict(decided)})
+
+
+def _decided(
+    recipe: Recipe, blend: BlendMethod, problem: Problem, fits: int, folder: RunFolder
+) -> dict[str, Setting]:
+    """The settings of the blend that the recipe leaves open, by what its candidates cost here.
+
+    No candidate makes room for the search: it gets what they leave.
+    """
+    seconds = Budget.parse(recipe.budget).seconds
+    assert seconds is not None
+    asked = composed(blend, recipe.objective)
+    tried = asked.tried(asked.frozen(problem)[1])
+    costs = _costs(asked.names, tried)
+    tunes = recipe.tune and "trials" not in recipe.objective
+    if tunes:  # once more: first fits load what later ones find, and there will be many
+        costs = _costs(asked.names, replace(tried, seed=tried.seed + 1, near={}))
+    rounds = asked.repeats * _FOLDS + 1
+    decided: dict[str, Setting] = {}
+    if not asked.members:
         labels = len(problem.train) / max(len(np.unique(problem.targets[problem.train])), 1)
         prior = expected(costs, problem.modality, labels)
-        repeats = int(recipe.objective.get("repeats", blend.repeats))  # type: ignore[arg-type]
-        each = fits * (repeats * _FOLDS + 1)
-        named = affordable(costs, prior, _SHARE * budget.seconds / each)
-        folder.write("members.json", named)
-        folder.tick()
-    if len(named) == len(blend.candidates):
-        return recipe
-    objective = recipe.objective | {"members": ",".join(named)}
-    return recipe.model_copy(update={"objective": objective})
+        named = affordable(costs, prior, _SHARE * seconds / fits / rounds)
+        costs = {name: costs[name] for name in named}
+        if len(named) < len(asked.names):
+            decided["members"] = ",".join(named)
+    if tunes:
+        arms = len({blend.name, blend.baseline})
+        mean = {n: cost / (arms if METHODS[n].unlabelled else 1) for n, cost in costs.items()}
+        each = (_TUNED * seconds - folder.elapsed) / (fits + arms)  # each arm is tried once before
+        decided["trials"] = affordable_trials(mean, each - rounds * sum(mean.values()))
+    return decided
 
 
 def affordable(costs: Mapping[str, float], prior: Mapping[str, float], seconds: float) -> list[str]:
@@ -68,12 +109,26 @@ def affordable(costs: Mapping[str, float], prior: Mapping[str, float], seconds: 
     return [name for name in costs if name in chosen]
 
 
-def _costs(blend: BlendMethod, problem: Problem) -> dict[str, float]:
+def affordable_trials(costs: Mapping[str, float], seconds: float) -> int:
+    """Settings of each candidate that one search in `seconds` can compare; 0 where too few.
+
+    `costs` are seconds of a fit. Each trial takes a fit a fold, the first none beyond those in
+    which candidates are compared anyway.
+
+    >>> affordable_trials({"logistic": 0.1, "ridge": 5.0}, 4.0)
+    11
+    >>> affordable_trials({"logistic": 1.0}, 4.0)
+    0
+    """
+    each = _FOLDS * sum(cost for name, cost in costs.items() if space_of(member(name)))
+    trials = 1 + int(seconds / max(each, 1e-3))
+    return min(trials, _MOST) if trials >= _FEWEST else 0
+
+
+def _costs(names: Sequence[str], tried: Frozen) -> dict[str, float]:
     """Seconds of each candidate's fit on what comparisons look at, answers included."""
-    _, known = blend.frozen(problem)
-    tried = blend.tried(known)
     costs = {}
-    for name in blend.candidates:
+    for name in names:
         began = time.monotonic()
         answers(fitted(member(name), tried), tried.features[: tried.labelled])
         costs[name] = time.monotonic() - began

@@ -29,6 +29,9 @@ _REPEATS = ((400, 5), (1500, 3))
 #: What is done, the first that the time allows: the unlabelled records read at most, and whether
 #: all folds, sizes and shares are, or a half of each.
 _RUNGS = ((4000, True), (1000, True), (1000, False), (250, False))
+#: Records times fits that are worth a run's while where no time is given, and nothing may depend on
+#: the clock: some seconds of work on most data.
+_WORK = 150_000
 _NONE = np.zeros(0, np.int64)
 
 
@@ -54,9 +57,17 @@ class Plan:
 
     @classmethod
     def of(
-        cls, known: Frozen, method: ClassicMethod, seed: int, seconds: float, units: Index | None
+        cls,
+        known: Frozen,
+        method: ClassicMethod,
+        seed: int,
+        seconds: float | None,
+        units: Index | None,
     ) -> Plan | None:
-        """The plan by the sizes; None where too little can be judged."""
+        """The plan by the sizes; None where too little can be judged.
+
+        Without `seconds` it follows from the sizes alone.
+        """
         n = known.labelled
         targets = known.targets[:n]
         units = np.arange(n) if units is None else np.unique(units, return_inverse=True)[1]
@@ -69,11 +80,17 @@ class Plan:
         repeats = next((times for most, times in _REPEATS if n < most), 2)
         known = replace(known, seed=seed)
         whole = cls(known, method, seed, units, judged, always, folds, repeats, _NONE, _NONE)
-        price = whole._rung(_RUNGS[-1][0], whole=True)._price()
+        price = 1.0
+        if seconds is not None:
+            price = whole._rung(_RUNGS[-1][0], whole=True)._price()
+        limit = float(_WORK) if seconds is None else seconds
         for pool, every in _RUNGS:
             plan = whole._rung(pool, every)
-            if plan.fits * (n + plan.pool) * price < seconds:
+            if plan.fits * (n + plan.pool) * price < limit:
                 break
+        if seconds is None:
+            fitting = int(_WORK / (plan.fits * (n + plan.pool)))
+            plan = replace(plan, repeats=min(plan.repeats, max(fitting, 1)))
         return plan
 
     def _rung(self, pool: int, whole: bool) -> Plan:

@@ -86,7 +86,7 @@ def grow(
     method: ClassicMethod,
     *,
     seed: int = 0,
-    seconds: float = 20.0,
+    seconds: float | None = 20.0,
     ahead: int = 50,
     worth: float = 0.005,
     units: Index | None = None,
@@ -97,12 +97,14 @@ def grow(
     ----------
     known : features, labels and unlabelled records, as the method learns from them.
     method : the method with its settings.
-    seconds : whole repetitions are left out that would end later; the first one always ends.
+    seconds : whole repetitions are left out that would end later; the first one always ends. None
+        for as much as the numbers of records allow, whatever the clock says.
     ahead : labels to look ahead, drawn as those that are there.
     worth : a gain in accuracy under which labelling is not worth it, a share.
     units : (labelled,) which records are one (copies, one patient) and are never parted.
 
-    The same seed gives the same curves, as long as the time suffices for as many repetitions.
+    The same seed gives the same curves; under a time, as long as it suffices for as many
+    repetitions.
     Raises SettingError for an `ahead` under 1 or a `worth` outside [0, 1].
     """
     if ahead < 1:
@@ -148,7 +150,7 @@ def grow(
     )
 
 
-def _measured(plan: Plan, seconds: float) -> tuple[Hits, Hits]:
+def _measured(plan: Plan, seconds: float | None) -> tuple[Hits, Hits]:
     """(repetitions, sizes, judged) and (repetitions, shares, judged): who was named rightly.
 
     Whole repetitions, as many as are planned or as the time allows.
@@ -170,7 +172,7 @@ def _measured(plan: Plan, seconds: float) -> tuple[Hits, Hits]:
         by_size.append(sizes)
         by_share.append(shares)
         spent = time.monotonic() - begun
-        if spent * (repetition + 2) / (repetition + 1) > seconds:
+        if seconds is not None and spent * (repetition + 2) / (repetition + 1) > seconds:
             break
     return np.stack(by_size), np.stack(by_share)
 

@@ -56,7 +56,6 @@ __all__ = ["Experiment", "experiment"]
 
 Floats = npt.NDArray[np.float64]
 _NONE = np.zeros(0, np.int64)
-_CURVES = 6.0  # seconds for learning curves at most
 _FOR_SHARES = 2000  # unlabelled records that tell the classes' shares
 
 
@@ -94,10 +93,7 @@ class Experiment:
     @property
     def arms(self) -> dict[str, str]:
         """By name, the baseline's method and the method; one where they are the same."""
-        return {
-            self.baseline: METHODS[self.recipe.method].baseline,
-            self.method: self.recipe.method,
-        }
+        return {self.baseline: self.baseline, self.method: self.recipe.method}
 
     @property
     def method(self) -> str:
@@ -108,7 +104,7 @@ class Experiment:
     @property
     def baseline(self) -> str:
         """Its supervised counterpart, which begins from nothing where the other was pretrained."""
-        return METHODS[self.recipe.method].baseline
+        return self.plan.against or METHODS[self.recipe.method].baseline
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:
@@ -248,13 +244,10 @@ class _Work:
             self.found.predictors[stage.arm] = Predictor(self.front, network, names)
 
     def growth(self) -> dict[str, Any] | None:
-        """Learning curves in what is left of a time budget, a few seconds at least."""
+        """Learning curves of what may teach."""
         told: dict[str, Any] | None = self.folder.read("growth.json")
         if told is None:
-            limit = Budget.parse(self.found.recipe.budget).seconds
-            left = _CURVES if limit is None else limit - self.folder.elapsed
-            seconds = min(max(left / 2, _CURVES / 4), _CURVES)
-            grown = grow_problem(self.found.dataset, self.problem, seconds)
+            grown = grow_problem(self.found.dataset, self.problem)
             told = None if grown is None else asdict(grown)
             self.folder.write("growth.json", told)
             self.folder.tick()

@@ -99,10 +99,10 @@ def grow_dataset(
     )
 
 
-def grow_problem(dataset: Dataset, problem: Problem, seconds: float) -> Growth | None:
+def grow_problem(dataset: Dataset, problem: Problem) -> Growth | None:
     """Learning curves of the quick method on a run's problem; None where it has no features.
 
-    Only records that may teach are looked at.
+    Only records that may teach are looked at, and how much is measured follows from their number.
     """
     method = _method(QUICK, {})
     if problem.modality == "graph" or len(problem.train) < _LEAST:
@@ -114,7 +114,7 @@ def grow_problem(dataset: Dataset, problem: Problem, seconds: float) -> Growth |
         method = _method(method.baseline, {})
     _, known = method.frozen(replace(problem, unlabelled=few))
     units = _units(dataset)[problem.train]
-    return grow(known, method, seed=problem.seed, seconds=seconds, units=units)
+    return grow(known, method, seed=problem.seed, seconds=None, units=units)
 
 
 def _method(name: str, settings: Mapping[str, Any]) -> ClassicMethod:

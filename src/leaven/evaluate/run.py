@@ -17,7 +17,10 @@ from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.report import render
 from leaven.learn.predictor import Predictor
 
-__all__ = ["Run"]
+__all__ = ["DISTILLED", "Run"]
+
+#: The folder of a run's small model, within the run's.
+DISTILLED = "distilled"
 
 
 class Run:
@@ -26,7 +29,7 @@ class Run:
     `story` is the whole of `run.json`; `verdict`, `metrics` and `baseline` are its parts that
     one asks for first. The folder also holds `model/` (the model that ships), `compared/` (the
     one it was compared with), `predictions.parquet`, `quarantine.parquet`, `evidence.parquet`
-    and `report.html`.
+    `report.html`, and `distilled/` where `leaven distil` has made a small model.
     """
 
     def __init__(self, folder: Path, story: dict[str, Any]) -> None:
@@ -84,6 +87,16 @@ class Run:
         """The model it was compared with; the same one where only one was asked for."""
         folder = self.folder / "compared"
         return Predictor.load(folder) if folder.is_dir() else self.predictor
+
+    @property
+    def distilled(self) -> Predictor:
+        """The small model that `leaven distil` made; RunError where there is none."""
+        folder = self.folder / DISTILLED
+        if not folder.is_dir():
+            raise RunError(
+                f"The run '{self.folder}' has no small model. Make it with leaven distil RUN DATA."
+            )
+        return Predictor.load(folder)
 
     @property
     def classes(self) -> tuple[str, ...]:

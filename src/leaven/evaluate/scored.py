@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from leaven.core.errors import UnknownNameError
+from leaven.core.errors import SettingError, UnknownNameError
 from leaven.data.checks import unseen_labels
 from leaven.data.dataset import Dataset, Finding
 from leaven.evaluate.intervals import Estimate
@@ -47,14 +47,17 @@ def score(
     compared: bool,
     decide: str,
     out: Path | None,
+    distilled: bool = False,
 ) -> Predictions:
     """Predict, measure where there are labels, and write to `out` by its ending."""
+    if compared and distilled:
+        raise SettingError("distilled", "asked for alone", "with compared", "Choose one model.")
     if decide not in DECISIONS:
         raise UnknownNameError("decide", decide, DECISIONS)
     if out is not None:
         write_table(None, out)
     given = run.dataset(records, label)
-    predictor = run.compared if compared else run.predictor
+    predictor = run.distilled if distilled else run.compared if compared else run.predictor
     predictor = predictor.balanced() if decide == "balanced" else predictor
     dataset, probabilities = predictor.predict(given)
     table = predictions_table(dataset.ids, probabilities, run.classes)

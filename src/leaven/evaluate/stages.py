@@ -18,7 +18,7 @@ from leaven.core.recipe import Recipe
 from leaven.data.dataset import Index
 from leaven.evaluate.folder import RunFolder, write_json
 from leaven.evaluate.pseudo_log import CLASS_POINTS, PseudoLog
-from leaven.learn.encoder import sample
+from leaven.learn.encoder import ENCODERS, sample
 from leaven.learn.method import METHODS, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.state import TrainState
@@ -190,7 +190,7 @@ def _try(name: str, problem: Problem, seconds: float) -> Cost:
 
     One without steps is fitted on a part of the records, and its time taken to grow with them.
     """
-    method = METHODS[name]
+    method, problem = METHODS[name], _with_features(name, problem)
     began = time.monotonic()
     if not method.stepped:
         part = sample(problem.unlabelled, _PART, problem.seed)
@@ -248,9 +248,7 @@ def fit_stage(
         # What is held back of a pretrained encoder is not worth holding back of a random one.
         free = problem.training.model_copy(update={"adapt": "full", "layer_decay": 1.0})
         problem = replace(problem, start=None, training=free)
-        if not METHODS[stage.method].stepped:  # an encoder that begins from nothing is no features
-            own = METHODS[stage.method].default_encoder(problem.views)
-            problem = replace(problem, encoder=own)
+    problem = _with_features(stage.method, problem)
     log = PseudoLog(problem.classes, None if truth is None else truth[stage.unlabelled])
     fit = METHODS[stage.method].fit(problem, _checkpoint(home))
     network, record = yield from follow(
@@ -266,6 +264,14 @@ def fit_stage(
     _checkpoint(home).unlink(missing_ok=True)
     folder.tick()
     return network, record
+
+
+def _with_features(method: str, problem: Problem) -> Problem:
+    """The problem with an encoder that the method can stand on: one that begins from nothing is no
+    features for a method that trains none."""
+    if METHODS[method].stepped or problem.start is not None or ENCODERS[problem.encoder].ready:
+        return problem
+    return replace(problem, encoder=METHODS[method].default_encoder(problem.views))
 
 
 class Follower(Protocol):

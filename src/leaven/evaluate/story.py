@@ -25,7 +25,9 @@ from leaven.evaluate.experiment import Experiment
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.metrics import confusion, measure, per_class
 from leaven.evaluate.slices import told
+from leaven.learn.heads.blend import BlendHead
 from leaven.learn.method import METHODS
+from leaven.learn.predictor import Predictor
 
 __all__ = ["dataset_story", "shown_records", "tell"]
 
@@ -118,6 +120,7 @@ def tell(
                 for point in record["history"]
                 if record["final"]
             ],
+            "members": {arm: _members(one) for arm, one in found.predictors.items()},
             "pseudo_labels": _pseudo_labels(found, unlabelled, other),
             "pseudo_history": found.records[-1]["pseudo_history"],
         },
@@ -126,6 +129,17 @@ def tell(
         "next": _next(found),
         "environment": environment(),
     }
+
+
+def _members(predictor: Predictor) -> list[dict[str, Any]]:
+    """Of a blend each member's method, weight, and the settings that a search chose; else none."""
+    head = predictor.network.head
+    if not isinstance(head, BlendHead):
+        return []
+    return [
+        origin | {"weight": round(float(weight), 4)}
+        for origin, weight in zip(head.origins, head.weights, strict=True)
+    ]
 
 
 def _estimates(figures: dict[str, Estimate]) -> dict[str, Any]:

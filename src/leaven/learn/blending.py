@@ -4,12 +4,15 @@ Each candidate is asked about labelled records that it was not taught, in folds 
 `repeats` times; these answers set its temperature and, with the benchmark's history, its weight
 (`weighing.py`). Candidates that can no longer count are not asked a second time. Those that count
 are fitted on everything, and their heads are mixed.
+
+With `trials` each candidate's settings are searched first, by the same folds of labelled records.
+Whoever judges the blend on other records judges the search with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
@@ -24,12 +27,14 @@ from leaven.learn.history import expected
 from leaven.learn.learner_method import only
 from leaven.learn.method import METHODS, Step
 from leaven.learn.out_of_fold import answers, fitted, folds, out_of_fold
+from leaven.learn.search import Search, Setting, need_optuna, space_of
 from leaven.learn.temperature import apply, fit_temperature
 from leaven.learn.weighing import agreement, weigh
 
 __all__ = ["BlendMethod", "Evidence", "member"]
 
 Floats = npt.NDArray[np.float64]
+Index = npt.NDArray[np.int64]
 
 _MANY = 80  # labelled records that one round of folds judges well enough
 _TRIED = 4000  # unlabelled records that stand by while candidates are compared
@@ -45,7 +50,8 @@ class Evidence:
 
     `right` is the share of records left out that a candidate named rightly, `surprise` its mean
     negative log-likelihood there after calibration, `prior` its probability by experience,
-    `temperature` the number that calibrates it.
+    `temperature` the number that calibrates it. `settings` are those that a search has chosen in
+    place of a candidate's own.
     """
 
     weights: Mapping[str, float]
@@ -53,17 +59,21 @@ class Evidence:
     surprise: Mapping[str, float]
     prior: Mapping[str, float]
     temperature: Mapping[str, float]
+    settings: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class BlendMethod(ClassicMethod):
     """`members` names the candidates, joined by commas; empty for all that suit the records.
 
-    `repeats` is how often the folds are dealt while labelled records are few.
+    `repeats` is how often the folds are dealt while labelled records are few. `trials` is how many
+    settings of each candidate are compared, its own among them; 0 for no search, for which
+    MissingExtraError is raised without the extra `tune`.
     """
 
     members: str = ""
     repeats: int = 2
+    trials: int = 0
 
     family = "blends"
     baseline = "supervised-blend"
@@ -74,10 +84,14 @@ class BlendMethod(ClassicMethod):
     def __post_init__(self) -> None:
         if self.repeats < 1:
             raise SettingError("repeats", "a whole number, at least 1", self.repeats)
+        if self.trials < 0:
+            raise SettingError("trials", "a whole number, 0 for no search", self.trials)
 
     def check(self, settings: Mapping[str, object]) -> None:
-        """As others, and that every member is a method on frozen features."""
+        """As others, that every member is a method on frozen features, and that one can search."""
         super().check(settings)
+        if settings.get("trials", self.trials):
+            need_optuna()
         for name in _named(str(settings.get("members", ""))):
             if name not in METHODS:
                 raise UnknownNameError("members", name, METHODS)
@@ -94,11 +108,16 @@ class BlendMethod(ClassicMethod):
         evidence = yield from self.compare(known)
         heads = []
         for number, name in enumerate(evidence.weights, 1):
-            heads.append(fitted(member(name), known))
+            heads.append(fitted(member(name, evidence.settings.get(name)), known))
             if number < len(evidence.weights):
                 yield Step(number, len(evidence.weights))
         weights = list(evidence.weights.values())
-        head = BlendHead.of(heads, weights, [evidence.temperature[n] for n in evidence.weights])
+        origins = [
+            {"method": name, "settings": dict(evidence.settings.get(name, {}))}
+            for name in evidence.weights
+        ]
+        temperatures = [evidence.temperature[name] for name in evidence.weights]
+        head = BlendHead.of(heads, weights, temperatures, origins)
         taught = None
         if self.unlabelled and len(known.places):
             guess = apply(answers(head, known.features[known.labelled :]), 1.0)
@@ -108,7 +127,7 @@ class BlendMethod(ClassicMethod):
 
     def compare(self, known: Frozen) -> Generator[Step, None, Evidence]:
         """Hold the candidates against each other on labelled records left out."""
-        names = self._names()
+        names = self.names
         tried = self.tried(known)
         y = tried.targets[: tried.labelled]
         a_class = len(y) / len(np.unique(y))
@@ -119,21 +138,37 @@ class BlendMethod(ClassicMethod):
             names = [name for name in names if prior[name] >= least]
             prior = {name: prior[name] for name in names}
         said: dict[str, list[Floats]] = {name: [] for name in names}
+        settings: dict[str, dict[str, Setting]] = {}
         rivals = list(names)
         for repeat in range(self.repeats if len(y) < _MANY else 1):
             parts = folds(y, known.seed + 1000 * repeat)
             if not parts:
                 break
-            for number, name in enumerate(rivals, 1):
-                said[name].append(out_of_fold(member(name), tried, parts))
-                yield Step(number, len(rivals))
+            trials = dict.fromkeys(rivals, 1)
+            if not repeat:
+                trials = {name: self._trials(name) for name in rivals}
+            total = sum(trials.values())
+            steps = (Step(number, total) for number in range(1, total + 1))
+            for name in rivals:
+                own = settings.get(name, {})
+                settings[name], found = yield from _search(
+                    name, own, tried, parts, trials[name], steps
+                )
+                said[name].append(found)
             weights = _evidence(said, y, prior).weights
             rivals = [name for name in rivals if name in weights]
-        return _evidence(said, y, prior)
+        chosen = {name: one for name, one in settings.items() if one}
+        return replace(_evidence(said, y, prior), settings=chosen)
 
-    def _names(self) -> list[str]:
+    @property
+    def names(self) -> list[str]:
+        """The candidates, those that read unlabelled records only where the blend does."""
         asked = _named(self.members) or list(self.candidates)
         return [name for name in asked if self.unlabelled or not METHODS[name].unlabelled]
+
+    def _trials(self, name: str) -> int:
+        """Of how many settings the candidate is asked: a ridge, for one, has none."""
+        return max(self.trials, 1) if space_of(member(name)) else 1
 
     def tried(self, known: Frozen) -> Frozen:
         """The problem with no more unlabelled records than a comparison needs."""
@@ -144,9 +179,51 @@ class BlendMethod(ClassicMethod):
         return known.among(np.arange(known.labelled), np.sort(drawn))
 
 
-def _evidence(
-    said: Mapping[str, list[Floats]], y: npt.NDArray[np.int64], prior: Mapping[str, float]
-) -> Evidence:
+def _search(
+    name: str,
+    own: Mapping[str, Setting],
+    tried: Frozen,
+    parts: list[Index],
+    trials: int,
+    steps: Iterator[Step],
+) -> Generator[Step, None, tuple[dict[str, Setting], Floats]]:
+    """The best settings, as changes of the candidate's, and its answers under them.
+
+    One of `steps` is yielded after each of the `trials`, of which the first has the `own` settings.
+    These stay unless others surprise less by more than the standard error of the difference: of a
+    dozen, one is the best on a few records by luck.
+    """
+    y = tried.targets[: tried.labelled]
+    said = out_of_fold(member(name, own), tried, parts)
+    best = dict(own), said
+    yield next(steps)
+    if trials < 2:
+        return best
+    first = least = _surprises(said, y)
+    search = Search(space_of(member(name, own)), trials, tried.seed)
+    search.ask()
+    search.tell(float(first.mean()))
+    for _ in range(trials - 1):
+        settings = search.ask()
+        said = out_of_fold(member(name, settings), tried, parts)
+        surprises = _surprises(said, y)
+        search.tell(float(surprises.mean()))
+        gain = first - surprises
+        sure = gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain))
+        if sure and surprises.mean() < least.mean():
+            least, best = surprises, (settings, said)
+        yield next(steps)
+    return best
+
+
+def _surprises(said: Floats, y: Index) -> Floats:
+    """(n,) negative log-likelihoods of the classes `y`, calibrated."""
+    given = apply(said, fit_temperature(said, y))[np.arange(len(y)), y]
+    found: Floats = -np.log(np.maximum(given, 1e-12))
+    return found
+
+
+def _evidence(said: Mapping[str, list[Floats]], y: Index, prior: Mapping[str, float]) -> Evidence:
     """Temperatures, likelihoods and weights from the answers of all rounds so far.
 
     Only those who were asked in every round can still win.
@@ -154,7 +231,7 @@ def _evidence(
     rounds = max(len(one) for one in said.values())
     names = [name for name, one in said.items() if len(one) == rounds]
     temperature, likelihood, right, surprise = {}, {}, {}, {}
-    named: dict[str, npt.NDArray[np.int64]] = {}
+    named: dict[str, Index] = {}
     truth = np.tile(y, rounds)
     for name in names:
         temperature[name], likelihood[name] = 1.0, np.zeros(0)
@@ -172,13 +249,16 @@ def _evidence(
     return Evidence(weights, right, surprise, dict(prior), temperature)
 
 
-def member(name: str) -> ClassicMethod:
-    """The method as it takes part in a blend: one of many rounds takes few."""
+def member(name: str, settings: Mapping[str, Setting] | None = None) -> ClassicMethod:
+    """The method as it takes part in a blend, with changed `settings`: of many rounds it takes few.
+
+    >>> member("logistic", {"strength": 3}).strength
+    3.0
+    """
     method = METHODS[name]
     assert isinstance(method, ClassicMethod)
-    return composed(method, _BRIEF.get(name, {}))
+    return composed(method, {**_BRIEF.get(name, {}), **(settings or {})})
 
 
 def _named(members: str) -> list[str]:
     return [name.strip() for name in members.split(",") if name.strip()]
-

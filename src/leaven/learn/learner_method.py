@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 
+from leaven.learn.choices.compose import composed
 from leaven.learn.classic_method import ClassicMethod, Frozen
 from leaven.learn.head import Head, LinearHead
 from leaven.learn.learner import LEARNERS, UNSEEN
@@ -14,16 +17,17 @@ from leaven.learn.method import Step
 __all__ = ["LearnerMethod", "only"]
 
 
+@dataclass(frozen=True)
 class LearnerMethod(ClassicMethod):
-    """The learner of this name, fitted once."""
+    """The learner of the method's name, fitted once; its settings are the method's fields."""
 
     paper = "–"
     family = "supervised"
     unlabelled = False
 
-    def __init__(self, learner: str, summary: str) -> None:
-        self.name = self.baseline = self.learner = learner
-        self.summary = summary
+    def check(self, settings: Mapping[str, Any]) -> None:
+        """As others, and that the learner can follow them."""
+        composed(LEARNERS[self.name], asdict(composed(self, settings)))
 
     def learn(self, known: Frozen) -> Generator[Step, None, Head]:
         """One step."""
@@ -32,7 +36,7 @@ class LearnerMethod(ClassicMethod):
         present = np.unique(known.targets)
         if len(present) == 1:
             return only(int(present[0]), width, known.classes)
-        learner = LEARNERS[self.learner]
+        learner = composed(LEARNERS[self.name], asdict(self))
         fitted = learner.estimator(known.seed).fit(known.features, known.targets, known.weights)
         return learner.head(fitted, width, known.classes)
 

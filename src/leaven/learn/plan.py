@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaven.core.errors import SettingError
-from leaven.core.recipe import Recipe, Training
+from leaven.core.recipe import Recipe, Setting, Training
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
+from leaven.learn.blending import BlendMethod
 from leaven.learn.encoder import ENCODERS, listed
 from leaven.learn.method import METHODS
 from leaven.learn.sizes import AUTO, named
@@ -26,6 +27,7 @@ class _Wish:
     labels: int
     steps: int
     why: str
+    against: str = ""
 
 
 #: What a fit without settings takes. A blend needs neither many labels nor steps, and holds what
@@ -34,9 +36,13 @@ _PLAIN = {
     "": ("blend", "several methods, mixed by what is known of each; it needs few labels"),
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
 }
-#: Networks in place of that (`docs/comparison.md` has the figures), and from how many labels and
-#: steps on they are worth it.
+#: Networks in place of that (`docs/comparison.md` has the figures), from how many labels and steps on
+#: they are worth it, and what they are held against. Of texts without an encoder from elsewhere a
+#: network's supervised counterpart is worse than linear models until there are some hundred labels.
 _WISHES = {
+    "text": _Wish(
+        "freematch", 80, 300, "it learns what words mean from all texts", "supervised-blend"
+    ),
     "graph": _Wish("grand", 20, 100, "the graph says of each node what its neighbours are"),
 }
 
@@ -45,12 +51,14 @@ _WISHES = {
 class Plan:
     """A recipe with nothing left to choose, and the sentence that says why.
 
-    `steps` is the fewest a final fit must get for the choice to stand; 0 for any.
+    `steps` is the fewest a final fit must get for the choice to stand; 0 for any. `against` is the
+    supervised method that it is held against, where that is not its own baseline but a better one.
     """
 
     recipe: Recipe
     reason: str
     steps: int = 0
+    against: str = ""
 
 
 def plan(
@@ -66,12 +74,14 @@ def plan(
     the modality `embedding`; `plain` that the budget is too small for a network; `start` is the
     pretrained encoder that is named, or that the recipe's pretext has made. Raises
     UnknownNameError for a method or a setting that does not exist, SettingError for a setting that
-    does not fit and for an untrained encoder with a method that trains none.
+    does not fit, for an untrained encoder with a method that trains none, and for `tune` with a
+    method that has no search; MissingExtraError for `tune` without the extra of this name.
     """
     views = "embedding" if extracted else dataset.modality
     if start is not None:
         views = start.front.views.name
     method, reason, steps = recipe.method, f"{recipe.method} was asked for", 0
+    against = ""
     if method == "auto" and recipe.objective:
         raise SettingError("method", "the name of the one whose objective is to change", "auto")
     if method == "auto":
@@ -80,11 +90,13 @@ def plan(
         reason = f"{method}: {why}"
         if wish is not None and not plain and len(dataset.labelled) >= wish.labels:
             method, reason, steps = wish.method, f"{wish.method}: {wish.why}", wish.steps
+            against = wish.against if start is None and not recipe.pretext else ""
     settings = recipe.objective
     if METHODS[method].unlabelled and not len(dataset.unlabelled):
         reason = f"every record has a label, so there is nothing for {method} to learn more from"
-        method, steps, settings = METHODS[method].baseline, 0, {}
-    METHODS[method].check(settings)
+        method, steps, settings = against or METHODS[method].baseline, 0, {}
+        against = ""
+    METHODS[method].check(settings | _tuned(method) if recipe.tune else settings)
     if METHODS[method].modalities and views not in METHODS[method].modalities:
         serves = ", ".join(METHODS[method].modalities)
         raise SettingError("method", f"one for {views} records; {method} is for: {serves}", method)
@@ -105,7 +117,16 @@ def plan(
         )
     filled: dict[str, Any] = {"method": method, "encoder": encoder, "modality": dataset.modality}
     filled |= {"objective": settings, "training": suited(recipe.training, encoder)}
-    return Plan(recipe.model_copy(update=filled), reason, steps)
+    return Plan(recipe.model_copy(update=filled), reason, steps, against)
+
+
+def _tuned(method: str) -> dict[str, Setting]:
+    """What stands for a search in a method's settings; SettingError where it knows none."""
+    if isinstance(METHODS[method], BlendMethod):
+        return {"trials": 1}
+    blends = ", ".join(name for name in METHODS if isinstance(METHODS[name], BlendMethod))
+    fix = f"Methods with a search: {blends}."
+    raise SettingError("tune", f"false for {method}, which has no search for settings", True, fix)
 
 
 def suited(training: Training, encoder: str, also: Mapping[str, Any] | None = None) -> Training:

@@ -9,7 +9,25 @@ embeddings, where classes are directions.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from leaven.learn.learner_method import LearnerMethod
+from leaven.learn.learners.forest import Forest
 from leaven.learn.method import METHODS
 
-METHODS.add("forest", LearnerMethod("forest", "random trees of labelled records"))
+__all__ = ["ForestMethod"]
+
+
+@dataclass(frozen=True)
+class ForestMethod(LearnerMethod):
+    """The settings of the learner."""
+
+    trees: int = Forest.trees
+    leaves: int = Forest.leaves
+    least: int = Forest.least
+
+    name = baseline = "forest"
+    summary = "random trees of labelled records"
+
+
+METHODS.add("forest", ForestMethod())

@@ -8,9 +8,23 @@ It fails where they are not, and with a label or two a class its direction is th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from leaven.learn.learner_method import LearnerMethod
+from leaven.learn.learners.logistic import Logistic
 from leaven.learn.method import METHODS
 
-METHODS.add(
-    "logistic", LearnerMethod("logistic", "linear model of labelled records on frozen features")
-)
+__all__ = ["LogisticMethod"]
+
+
+@dataclass(frozen=True)
+class LogisticMethod(LearnerMethod):
+    """The settings of the learner."""
+
+    strength: float = Logistic.strength
+
+    name = baseline = "logistic"
+    summary = "linear model of labelled records on frozen features"
+
+
+METHODS.add("logistic", LogisticMethod())

@@ -10,7 +10,25 @@ It fails with a label or two a class and on embeddings, as all trees do.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from leaven.learn.learner_method import LearnerMethod
+from leaven.learn.learners.random_forest import RandomForest
 from leaven.learn.method import METHODS
 
-METHODS.add("random-forest", LearnerMethod("random-forest", "bootstrapped trees, best splits"))
+__all__ = ["RandomForestMethod"]
+
+
+@dataclass(frozen=True)
+class RandomForestMethod(LearnerMethod):
+    """The settings of the learner."""
+
+    trees: int = RandomForest.trees
+    leaves: int = RandomForest.leaves
+    least: int = RandomForest.least
+
+    name = baseline = "random-forest"
+    summary = "bootstrapped trees, best splits"
+
+
+METHODS.add("random-forest", RandomForestMethod())

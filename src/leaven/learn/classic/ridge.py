@@ -11,7 +11,20 @@ It fails where classes are of very unlike size: its squared error is content to 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from leaven.learn.learner_method import LearnerMethod
 from leaven.learn.method import METHODS
 
-METHODS.add("ridge", LearnerMethod("ridge", "least squares on the classes, on frozen features"))
+__all__ = ["RidgeMethod"]
+
+
+@dataclass(frozen=True)
+class RidgeMethod(LearnerMethod):
+    """It has no settings: leaving records out chooses them."""
+
+    name = baseline = "ridge"
+    summary = "least squares on the classes, on frozen features"
+
+
+METHODS.add("ridge", RidgeMethod())

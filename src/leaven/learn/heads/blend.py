@@ -21,7 +21,7 @@ class BlendHead(Head):
 
     Each member reads all features, its outputs are divided by its temperature, and its
     probabilities count by its weight. Buffers: `weights` (members,) of sum 1, `temperatures`
-    (members,).
+    (members,). `origins` says of each member what it came from: a method and its settings.
     """
 
     kind = "blend"
@@ -31,29 +31,41 @@ class BlendHead(Head):
     def __init__(self, members: Sequence[Mapping[str, Any]]) -> None:
         super().__init__()
         self.members = nn.ModuleList(HEADS[one["kind"]](**one["config"]) for one in members)
+        self.origins = [dict(one.get("origin", {})) for one in members]
         self.register_buffer("weights", torch.full((len(members),), 1 / len(members)))
         self.register_buffer("temperatures", torch.ones(len(members)))
 
     @classmethod
     def of(
-        cls, heads: Sequence[Head], weights: Sequence[float], temperatures: Sequence[float]
+        cls,
+        heads: Sequence[Head],
+        weights: Sequence[float],
+        temperatures: Sequence[float],
+        origins: Sequence[Mapping[str, Any]] = (),
     ) -> BlendHead:
         """Of fitted heads of the same classes; weights are brought to sum 1.
 
-        Raises SettingError where there is no head, or no weight above zero.
+        `origins`, if given, are kept and mean nothing to the head. Raises SettingError where there
+        is no head, or no weight above zero.
         """
         if not heads or min(weights) < 0 or sum(weights) <= 0:
             raise SettingError("weights", "one a head, none negative, not all zero", list(weights))
         blend = cls([{"kind": head.kind, "config": head.config} for head in heads])
         blend.members = nn.ModuleList(heads)
+        blend.origins = [dict(one) for one in origins] or [{} for _ in heads]
         blend.weights.copy_(torch.tensor(weights, dtype=torch.float32) / sum(weights))
         blend.temperatures.copy_(torch.tensor(temperatures, dtype=torch.float32))
         return blend.requires_grad_(False)
 
     @property
     def config(self) -> dict[str, Any]:
-        """The members' kinds and configurations."""
-        return {"members": [{"kind": one.kind, "config": one.config} for one in self.heads]}
+        """The members' kinds, configurations and origins."""
+        return {
+            "members": [
+                {"kind": one.kind, "config": one.config, "origin": origin}
+                for one, origin in zip(self.heads, self.origins, strict=True)
+            ]
+        }
 
     @property
     def heads(self) -> list[Head]:

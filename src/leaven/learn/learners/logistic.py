@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from leaven.core.errors import SettingError
 from leaven.learn.head import LinearHead
 from leaven.learn.learner import LEARNERS, UNSEEN, Learner
 
@@ -25,11 +27,17 @@ class _Scaled(LogisticRegression):  # type: ignore[misc]  # scikit-learn ships n
 
 
 @LEARNERS.register("logistic")
+@dataclass(frozen=True)
 class Logistic(Learner):
-    """L2-regularised; `strength` is the inverse of the penalty."""
+    """L2-regularised; `strength`, above zero, is the inverse of the penalty."""
+
+    strength: float = 10.0
 
     name = "logistic"
-    strength = 10.0
+
+    def __post_init__(self) -> None:
+        if not self.strength > 0:
+            raise SettingError("strength", "a number above zero", self.strength)
 
     def estimator(self, seed: int) -> Any:
         """A scikit-learn LogisticRegression; it draws nothing."""
