@@ -77,7 +77,7 @@ class BlendMethod(ClassicMethod):
 
     family = "blends"
     baseline = "supervised-blend"
-    paper = "Wolpert 1992, Neural Networks 5"
+    paper = "Hoeting et al. 1999, Statistical Science 14"
     #: Who takes part where `members` is silent; those that serve not all modalities are left out.
     candidates: ClassVar[tuple[str, ...]] = ()
 

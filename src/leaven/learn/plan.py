@@ -36,9 +36,9 @@ _PLAIN = {
     "": ("blend", "several methods, mixed by what is known of each; it needs few labels"),
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
 }
-#: Networks in place of that (`docs/comparison.md` has the figures), from how many labels and steps on
-#: they are worth it, and what they are held against. Of texts without an encoder from elsewhere a
-#: network's supervised counterpart is worse than linear models until there are some hundred labels.
+#: Networks in place of that (`docs/comparison.md` has the figures), from how many labels and steps
+#: on they are worth it, and what they are held against. Of texts without an encoder from elsewhere
+#: a network's supervised counterpart is worse than linear models until labels are in the hundreds.
 _WISHES = {
     "text": _Wish(
         "freematch", 80, 300, "it learns what words mean from all texts", "supervised-blend"
