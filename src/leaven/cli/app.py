@@ -300,8 +300,15 @@ def predict(
     with progress_line(quiet=as_json) as listener:
         from leaven import api
 
-        scored = api.predict(run, data, out=out, label=label, compared=compared, decide=decide,
-            distilled=distilled, progress=listener,
+        scored = api.predict(
+            run,
+            data,
+            out=out,
+            label=label,
+            compared=compared,
+            decide=decide,
+            distilled=distilled,
+            progress=listener,
         )
         table = scored.table
         confidences = table["confidence"].to_numpy()
