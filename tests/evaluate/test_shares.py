@@ -77,3 +77,14 @@ def test_how_labels_were_drawn_is_read_from_their_counts():
     rng = np.random.default_rng(0)
     at_random = [drawn_evenly(rng.multinomial(40, [0.25] * 4)) for _ in range(200)]
     assert np.mean(np.array(at_random) > 0.8) < 0.05
+
+
+def test_no_class_is_given_up_where_the_model_is_sure_of_little():
+    """Under shares of 3 % the rare class would never be likelier; it is named all the same."""
+    left_out, y, pool = problem(100, 0.03, sharpness=1.2)
+    found = estimate_shares(left_out, y, pool, ("no", "yes"))
+    assert found.estimated[1] < 0.15
+    named = (pool + np.log(np.divide(found.used, found.labelled))).argmax(1).mean()
+    plain = (pool + np.log(np.divide(found.estimated, found.labelled))).argmax(1).mean()
+    assert named >= 0.4 * found.estimated[1] > plain
+    assert found.estimated[1] < found.used[1] < 0.5

@@ -411,7 +411,7 @@ def _shift(found: Experiment, left_out: Floats) -> None:
         classes,
         found.recipe.seed,
     )
-    taught, shares = found.shares.labelled, found.shares.estimated
+    taught, shares = found.shares.labelled, found.shares.used
     found.predictors = {
         arm: replace(one, taught=taught, shares=shares) for arm, one in found.predictors.items()
     }

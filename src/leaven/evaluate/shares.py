@@ -35,6 +35,7 @@ _MOST_CLASSES = 50
 _BIAS = 0.5  # spread of a class's bias before any record is seen, in nats
 _SHARPNESS = 0.5  # spread of the logarithm of the temperature
 _FLOOR = 1e-4
+_NAMED, _STEPS = 0.4, 21
 _EVENLY = 0.8
 _SAME, _TIED = 0.5, 3  # of the classes, and classes at least, must have equally many labels
 #: Where all classes are equally frequent the estimate still strays by a tenth or so from that.
@@ -47,14 +48,16 @@ class Shares:
     """The classes' estimated shares among the unlabelled records.
 
     `labelled` (k,) are those of the labels, `estimated` (k,) with `low` and `high` (95 % of the
-    draws), `trust` in [0, 1] how much of the estimate is kept. Where labels were not drawn evenly
-    they tell the shares themselves: then `estimated` is `labelled`.
+    draws), `trust` in [0, 1] how much of the estimate is kept. `used` (k,) are those that predictions
+    are made for: the estimated ones, but not so far that a class is hardly ever named. Where labels
+    were not drawn evenly they tell the shares themselves: then all are `labelled`.
     """
 
     labelled: tuple[float, ...]
     estimated: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    used: tuple[float, ...]
     trust: float
     sentence: str
 
@@ -123,15 +126,31 @@ def estimate_shares(
     estimated = np.maximum(labelled + trust * (middle - labelled), _FLOOR)
     estimated /= estimated.sum()
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
+    used = _used(asked, labelled, estimated)
     return Shares(
-        _plain(labelled), _plain(estimated), _plain(low), _plain(high), trust,
+        _plain(labelled), _plain(estimated), _plain(low), _plain(high), _plain(used), trust,
         _sentence(estimated, low, high, trust, classes),
     )  # fmt: skip
 
 
 def _as_labelled(labelled: Floats, sentence: str) -> Shares:
     told = _plain(labelled)
-    return Shares(told, told, told, told, 0.0, sentence)
+    return Shares(told, told, told, told, told, 0.0, sentence)
+
+
+def _used(outputs: Floats, labelled: Floats, estimated: Floats) -> Floats:
+    """(k,) shares on the way to the estimated ones, as far as every class is still named.
+
+    For one sure of little the likeliest class is the commonest, whatever the record: right most
+    often, and of no use. So each class is to be named at least 0.4 times as often as it is there.
+    """
+    ratio, k = np.log(estimated / labelled), len(labelled)
+    for part in np.linspace(1, 0, _STEPS):
+        named = np.bincount((outputs + part * ratio).argmax(1), minlength=k) / len(outputs)
+        if (named >= _NAMED * estimated).all():
+            break
+    used = labelled * np.exp(part * ratio)
+    return np.asarray(used / used.sum())
 
 
 def _calibration(outputs: Floats, targets: Ints) -> tuple[float, Floats]:
@@ -179,7 +198,8 @@ def _sentence(
     return (
         "Labels were drawn evenly, the records are not: the commonest class among the unlabelled "
         f"ones is probably {classes[first]!r}, {percent(float(estimated[first]))} ({interval}). "
-        "Predictions are made for these shares; --decide balanced takes all classes for equal."
+        "Predictions are made for such shares, as far as every class is still named; --decide "
+        "balanced takes all classes for equal."
     )
 
 

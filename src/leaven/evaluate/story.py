@@ -158,7 +158,7 @@ def _shares(found: Experiment) -> dict[str, Any]:
     shares = asdict(found.shares)
     if found.shares.shifted:
         k = len(found.dataset.classes)
-        ratio = np.asarray(found.shares.estimated) / np.maximum(found.shares.labelled, 1e-6)
+        ratio = np.asarray(found.shares.used) / np.maximum(found.shares.labelled, 1e-6)
         said = (found.probabilities[found.verdict.kept] * ratio).argmax(1)
         hits = np.bincount(found.targets, said == found.targets, k)
         recall = hits / np.maximum(np.bincount(found.targets, minlength=k), 1)
