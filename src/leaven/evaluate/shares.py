@@ -48,9 +48,9 @@ class Shares:
     """The classes' estimated shares among the unlabelled records.
 
     `labelled` (k,) are those of the labels, `estimated` (k,) with `low` and `high` (95 % of the
-    draws), `trust` in [0, 1] how much of the estimate is kept. `used` (k,) are those that predictions
-    are made for: the estimated ones, but not so far that a class is hardly ever named. Where labels
-    were not drawn evenly they tell the shares themselves: then all are `labelled`.
+    draws), `trust` in [0, 1] how much of the estimate is kept. `used` (k,) are those that
+    predictions are made for: the estimated ones, but not so far that a class is hardly ever named.
+    Where labels were not drawn evenly they tell the shares themselves: then all are `labelled`.
     """
 
     labelled: tuple[float, ...]
