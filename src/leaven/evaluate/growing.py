@@ -145,4 +145,5 @@ def _units(dataset: Dataset) -> Index:
         return np.asarray(same, np.int64)
     told = dataset.meta["group"].combine_chunks().dictionary_encode().indices
     group = told.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return np.where(group >= 0, group, same + 1 + group.max(initial=-1))
+    units: Index = np.where(group >= 0, group, same + 1 + group.max(initial=-1))
+    return units
