@@ -97,7 +97,7 @@ def _leaven(name: str, search: Callable[..., Any] | None = None) -> Fit:
     """
     from unittest import mock
 
-    from leaven.learn import propagation_method
+    from leaven.learn import classic_method
     from leaven.learn.classic_method import Frozen
     from leaven.learn.graphs.neighbours import recall
     from leaven.learn.method import METHODS
@@ -106,7 +106,7 @@ def _leaven(name: str, search: Callable[..., Any] | None = None) -> Fit:
 
     def fit(features: npt.NDArray[np.float32], targets: Ints) -> Found:
         kept: dict[str, Any] = {}
-        real = search or propagation_method.nearest_in_order
+        real = search or classic_method.nearest_in_order
 
         def watched(*args: Any) -> Any:
             began = time.perf_counter()
@@ -115,7 +115,7 @@ def _leaven(name: str, search: Callable[..., Any] | None = None) -> Fit:
             return kept["near"]
 
         known = Frozen(features, targets, _CLASSES, 0, np.arange((targets < 0).sum()))
-        with mock.patch.object(propagation_method, "nearest_in_order", watched):
+        with mock.patch.object(classic_method, "nearest_in_order", watched):
             (step,) = method.learn(known)  # to its end, where the head is made
         named = np.concatenate([targets[targets >= 0], step.taught.guess.argmax(1).numpy()])
 
