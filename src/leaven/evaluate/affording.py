@@ -14,7 +14,6 @@ from leaven.evaluate.folder import RunFolder
 from leaven.learn.blending import BlendMethod, member
 from leaven.learn.choices.compose import composed
 from leaven.learn.classic_method import Frozen
-from leaven.learn.history import expected
 from leaven.learn.method import METHODS, Problem
 from leaven.learn.out_of_fold import answers, fitted
 from leaven.learn.search import space_of
@@ -68,18 +67,18 @@ def _decided(
     assert seconds is not None
     asked = composed(blend, recipe.objective)
     tried = asked.tried(asked.frozen(problem)[1])
-    costs = _costs(asked.names, tried)
+    labels = len(problem.train) / max(len(np.unique(problem.targets[problem.train])), 1)
+    prior = asked.contenders(problem.modality, labels)
+    costs = _costs(list(prior), tried)
     tunes = recipe.tune and "trials" not in recipe.objective
     if tunes:  # once more: first fits load what later ones find, and there will be many
-        costs = _costs(asked.names, replace(tried, seed=tried.seed + 1, near={}))
+        costs = _costs(list(prior), replace(tried, seed=tried.seed + 1, near={}))
     rounds = asked.repeats * _FOLDS + 1
     decided: dict[str, Setting] = {}
     if not asked.members:
-        labels = len(problem.train) / max(len(np.unique(problem.targets[problem.train])), 1)
-        prior = expected(costs, problem.modality, labels)
         named = affordable(costs, prior, _SHARE * seconds / fits / rounds)
         costs = {name: costs[name] for name in named}
-        if len(named) < len(asked.names):
+        if len(named) < len(prior):
             decided["members"] = ",".join(named)
     if tunes:
         arms = len({blend.name, blend.baseline})
@@ -99,7 +98,7 @@ def affordable(costs: Mapping[str, float], prior: Mapping[str, float], seconds: 
     >>> affordable(costs, {"logistic": 1, "forest": 2, "poisson-learning": 5}, 1.0)
     ['logistic', 'forest']
     """
-    supervised = [name for name in costs if not METHODS[name].unlabelled]
+    supervised = [name for name in costs if not METHODS[name].unlabelled] or list(costs)
     chosen = {min(supervised, key=lambda name: costs[name])}
     left = seconds - sum(costs[name] for name in chosen)
     for name in sorted(costs, key=lambda name: -prior[name]):

@@ -127,19 +127,12 @@ class BlendMethod(ClassicMethod):
 
     def compare(self, known: Frozen) -> Generator[Step, None, Evidence]:
         """Hold the candidates against each other on labelled records left out."""
-        names = self.names
         tried = self.tried(known)
         y = tried.targets[: tried.labelled]
-        a_class = len(y) / len(np.unique(y))
-        prior = expected(names, known.modality, a_class)
-        if not self.members:  # who never helped with such records is not asked
-            least = _VAIN_OF_MANY if a_class >= _MANY_A_CLASS else _VAIN
-            least = min(least, max(prior.values()))
-            names = [name for name in names if prior[name] >= least]
-            prior = {name: prior[name] for name in names}
-        said: dict[str, list[Floats]] = {name: [] for name in names}
+        prior = self.contenders(known.modality, len(y) / len(np.unique(y)))
+        said: dict[str, list[Floats]] = {name: [] for name in prior}
         settings: dict[str, dict[str, Setting]] = {}
-        rivals = list(names)
+        rivals = list(prior)
         for repeat in range(self.repeats if len(y) < _MANY else 1):
             parts = folds(y, known.seed + 1000 * repeat)
             if not parts:
@@ -165,6 +158,19 @@ class BlendMethod(ClassicMethod):
         """The candidates, those that read unlabelled records only where the blend does."""
         asked = _named(self.members) or list(self.candidates)
         return [name for name in asked if self.unlabelled or not METHODS[name].unlabelled]
+
+    def contenders(self, modality: str, labels: float) -> dict[str, float]:
+        """Who takes part, each with its probability by experience; `labels` are those a class.
+
+        Members that were named all do; of the candidates, who never helped with such records is
+        not asked.
+        """
+        prior = expected(self.names, modality, labels)
+        if self.members:
+            return prior
+        least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
+        least = min(least, max(prior.values()))
+        return {name: share for name, share in prior.items() if share >= least}
 
     def _trials(self, name: str) -> int:
         """Of how many settings the candidate is asked: a ridge, for one, has none."""
