@@ -44,6 +44,7 @@ def test_texts_get_a_network_held_against_the_best_supervised_models():
     plain = plan(Recipe(), texts(100), False, plain=True)
     assert (plain.recipe.method, plain.against) == ("blend", "")
     assert plan(Recipe(method="freematch"), texts(100), False).against == ""
+    assert plan(Recipe(tune=True), texts(100), False).recipe.method == "blend"
     alone = plan(Recipe(), texts(100, unlabelled=0), False)
     assert alone.recipe.method == "supervised-blend"
 

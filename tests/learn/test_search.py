@@ -233,7 +233,10 @@ def test_trials_are_as_many_as_the_budget_buys_and_stay_so(tmp_path, monkeypatch
     recipe = Recipe(method="supervised-blend", tune=True, budget="9steps")
     seconds = recipe.model_copy(update={"budget": "100s"})
     costs = {"logistic": 0.01, "ridge": 0.01, "forest": 0.1, "random-forest": 0.1}
-    monkeypatch.setattr(affording, "_costs", lambda names, tried: dict(costs))
+    monkeypatch.setattr(affording, "_costs", lambda names, tried: {n: costs[n] for n in names})
+    labels = len(asked.train) / len(np.unique(asked.targets[asked.train]))
+    there = METHODS["supervised-blend"].contenders(asked.modality, labels)
+    assert "forest" in there
     with RunFolder(tmp_path / "run") as folder:
         assert with_members(recipe, asked, 10, folder).objective == {"trials": 12}
         own = recipe.model_copy(update={"objective": {"trials": 5}})
@@ -242,8 +245,9 @@ def test_trials_are_as_many_as_the_budget_buys_and_stay_so(tmp_path, monkeypatch
         assert "trials" not in plain.objective
     with RunFolder(tmp_path / "tuned") as folder:
         bought = with_members(seconds, asked, 10, folder)
-        each = 75 / 11 - 9 * sum(costs.values())
-        assert bought.objective["trials"] == affordable_trials(costs, each) > 3
+        theirs = {name: costs[name] for name in there}
+        each = 75 / 11 - 9 * sum(theirs.values())
+        assert bought.objective["trials"] == affordable_trials(theirs, each) > 3
         assert "members" not in bought.objective, "no candidate makes room for the search"
         costs.update(forest=50.0)
         assert with_members(seconds, asked, 10, folder) == bought

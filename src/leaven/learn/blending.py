@@ -155,9 +155,13 @@ class BlendMethod(ClassicMethod):
 
     @property
     def names(self) -> list[str]:
-        """The candidates, those that read unlabelled records only where the blend does."""
-        asked = _named(self.members) or list(self.candidates)
-        return [name for name in asked if self.unlabelled or not METHODS[name].unlabelled]
+        """The members, those that read unlabelled records only where the blend does.
+
+        Where that leaves none, and where none are named, the candidates.
+        """
+        asked = _named(self.members)
+        suited = [name for name in asked if self.unlabelled or not METHODS[name].unlabelled]
+        return suited or list(self.candidates)
 
     def contenders(self, modality: str, labels: float) -> dict[str, float]:
         """Who takes part, each with its probability by experience; `labels` are those a class.
@@ -166,7 +170,7 @@ class BlendMethod(ClassicMethod):
         not asked.
         """
         prior = expected(self.names, modality, labels)
-        if self.members:
+        if self.names != list(self.candidates):
             return prior
         least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
         least = min(least, max(prior.values()))

@@ -88,7 +88,8 @@ def plan(
         wish = _WISHES.get(views)
         method, why = _PLAIN.get(views, _PLAIN[""])
         reason = f"{method}: {why}"
-        if wish is not None and not plain and len(dataset.labelled) >= wish.labels:
+        worth = not plain and not recipe.tune  # a blend is what can be searched
+        if wish is not None and worth and len(dataset.labelled) >= wish.labels:
             method, reason, steps = wish.method, f"{wish.method}: {wish.why}", wish.steps
             against = wish.against if start is None and not recipe.pretext else ""
     settings = recipe.objective
