@@ -242,11 +242,14 @@ def history(cache: Path) -> None:
 
 def table_of(rows: list[Row], without: str = "") -> dict[str, Any]:
     """The table of these rows, those of the set `without` left out."""
+    from leaven.learn.history import ANY
+
     known = [row for row in rows if row["set"] != without]
     gains: dict[str, dict[str, list[float]]] = {}
     for row in known:
-        own = gains.setdefault(row["modality"], {}).setdefault(str(row["labels"]), [])
-        own.append(row["gain"])
+        for kind in (row["modality"], ANY):
+            own = gains.setdefault(kind, {}).setdefault(str(row["labels"]), [])
+            own.append(row["gain"])
     told = {
         kind: {
             labels: {

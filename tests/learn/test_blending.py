@@ -158,6 +158,7 @@ def test_the_shipped_table_knows_every_candidate_and_names_no_set():
         prior = expected(Blend.candidates, kind, 10)
         assert sum(prior.values()) == pytest.approx(1)
     assert expected(Blend.candidates, "no such kind", 4)
-    assert gained("blend", "no such kind", 4) is None
+    assert gained("blend", "no such kind", 4) == gained("blend", "any", 4)
+    assert gained("no such method", "tabular", 4) is None
     assert gained("blend", "tabular", 4) is not None
     assert gained("blend", "tabular", 500) is None, "nobody has seen as many labels"

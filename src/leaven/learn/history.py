@@ -17,8 +17,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["Gain", "expected", "gained", "shipped"]
+__all__ = ["ANY", "Gain", "expected", "gained", "shipped"]
 
+#: All kinds of record together, for those of which the benchmark has hardly a set.
+ANY = "any"
 _LEAST = 0.02  # of the prior, for a candidate that the table does not know
 
 
@@ -63,15 +65,17 @@ def gained(
 ) -> Gain | None:
     """The method's gain on records of this kind with about as many labels a class.
 
-    None where the table does not know the method or the kind, or where there are more than twice as
-    many labels as it has seen: then the records at hand must speak.
+    Of a kind that the table hardly knows, what it gained on all kinds. None where it does not know
+    the method, or where there are more than twice as many labels as it has seen: then the records at
+    hand must speak.
 
     >>> rows = {"text": {"4": {"mean": 0.05, "spread": 0.02, "problems": 8}}}
     >>> gained("blend", "text", 5, {"gains": {"blend": rows}})
     Gain(mean=0.05, spread=0.02, problems=8)
     """
     told = table if table is not None else shipped()
-    rows = told.get("gains", {}).get(method, {}).get(modality)
+    by_kind = told.get("gains", {}).get(method, {})
+    rows = by_kind.get(modality) or by_kind.get(ANY)
     if not rows or labels > 2 * max(float(number) for number in rows):
         return None
     nearest = min(rows, key=lambda number: abs(math.log(float(number) / labels)))
