@@ -65,9 +65,9 @@ def gained(
 ) -> Gain | None:
     """The method's gain on records of this kind with about as many labels a class.
 
-    Of a kind that the table hardly knows, what it gained on all kinds. None where it does not know
-    the method, or where there are more than twice as many labels as it has seen: then the records at
-    hand must speak.
+    Of a kind that the table hardly knows, what it gained on all kinds. None where it does not
+    know the method, or where there are more than twice as many labels as it has seen: then the
+    records at hand must speak.
 
     >>> rows = {"text": {"4": {"mean": 0.05, "spread": 0.02, "problems": 8}}}
     >>> gained("blend", "text", 5, {"gains": {"blend": rows}})
