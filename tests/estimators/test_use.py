@@ -57,6 +57,7 @@ OURS = {"estimator", "views", "n_jobs", "random_state"}
 WITHOUT = {
     "self-training-forest": "SelfTraining(RandomForestClassifier()) is it",
     "self-training-ridge": "SelfTraining(CalibratedClassifierCV(RidgeClassifierCV())) is near it",
+    "blend": "its candidates are there, and StackingClassifier mixes them",
     "correct-smooth": "reads a given graph",
 }
 
