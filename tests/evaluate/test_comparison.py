@@ -161,6 +161,12 @@ def test_experience_of_little_gain_ships_nothing(experience):
     assert compare(*split(2, 1, 9), **NAMES, experience=experience).outcome == "unproven"
 
 
+def test_two_models_that_say_the_same_are_not_likely_better():
+    assert (
+        compare(*split(0, 0, 40, 9), **NAMES, experience=Gain(0.1, 0.02, 50)).outcome == "unproven"
+    )
+
+
 def test_many_records_overrule_experience():
     """A hundred lost and ten won: whatever others have gained, here it does harm."""
     verdict = compare(*split(10, 100, 300), **NAMES, experience=Gain(0.1, 0.02, 50))

@@ -105,7 +105,9 @@ def compare(
     won, lost = int((our_hits & ~their_hits).sum()), int((their_hits & ~our_hits).sum())
     difference, p_value = paired(our_hits, their_hits, seed=seed)
     ahead = difference.low > 0 and p_value < _LEVEL
-    expected = None if experience is None else _expected(won, lost, n, experience)
+    expected = None
+    if experience is not None and (won or lost):  # two models that say the same are one
+        expected = _expected(won, lost, n, experience)
     hopeful = ahead or (expected is not None and _is_likely(expected, difference))
     lopsided = _balanced_loss(our_hits, their_hits, y, ours.shape[1], seed) if hopeful else None
     losing = [one for one in sliced(our_hits, their_hits, parts or {}) if one.lost]
