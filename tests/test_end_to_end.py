@@ -507,7 +507,7 @@ def test_settings_change_the_method_and_not_its_baseline(points: Path, tmp_path:
         (("--method", "fixmatch", "--set", "training.rat=1"), "Did you mean 'rate'?"),
         (("--set", "accept=All"), "the name of the one whose objective is to change"),
         (("--method", "label-spreading", "--set", "accept=All"), "'setting of label-spreading'"),
-        (("--method", "logistic", "--set", "alpha=1"), "this method has none"),
+        (("--method", "ridge", "--set", "alpha=1"), "this method has none"),
         (("--method", "fixmatch", "--rewrite", "context"), "not of modality text"),
     ],
 )

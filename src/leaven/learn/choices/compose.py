@@ -39,7 +39,7 @@ def composed(objective: T, settings: Mapping[str, Any]) -> T:
     """
     if not settings:
         return objective
-    if not is_dataclass(objective) or isinstance(objective, type):
+    if not is_dataclass(objective) or isinstance(objective, type) or not fields(objective):
         raise SettingError("objective", "no settings, for this method has none", dict(settings))
     known = {f.name: getattr(objective, f.name) for f in fields(objective)}
     new: dict[str, Any] = {}
