@@ -99,7 +99,7 @@ def test_the_plan_resolves_sizes_and_says_why():
 
 def test_a_method_that_trains_nothing_takes_its_own_encoder_for_auto():
     chosen = plan(Recipe(method="label-spreading", encoder=AUTO), _pictures(20), False)
-    assert chosen.recipe.encoder == "pixel-components"
+    assert chosen.recipe.encoder == "patch-dictionary"
     assert "labels among" not in chosen.reason
     with pytest.raises(SettingError, match="need no training"):
         plan(Recipe(method="label-spreading", encoder="base"), _pictures(20), False)
