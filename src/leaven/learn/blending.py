@@ -48,16 +48,12 @@ _VAIN, _VAIN_OF_MANY, _MANY_A_CLASS = 0.04, 0.1, 10
 class Evidence:
     """What the contest has shown: of each member its weight, and of all candidates their figures.
 
-    `right` is the share of records left out that a candidate named rightly, `surprise` its mean
-    negative log-likelihood there after calibration, `prior` its probability by experience,
-    `temperature` the number that calibrates it. `settings` are those that a search has chosen in
-    place of a candidate's own.
+    `surprise` is a candidate's mean negative log-likelihood of records left out, calibrated by its
+    `temperature`. `settings` are those that a search has chosen in place of a candidate's own.
     """
 
     weights: Mapping[str, float]
-    right: Mapping[str, float]
     surprise: Mapping[str, float]
-    prior: Mapping[str, float]
     temperature: Mapping[str, float]
     settings: Mapping[str, Mapping[str, Setting]] = field(default_factory=dict)
 
@@ -240,7 +236,7 @@ def _evidence(said: Mapping[str, list[Floats]], y: Index, prior: Mapping[str, fl
     """
     rounds = max(len(one) for one in said.values())
     names = [name for name, one in said.items() if len(one) == rounds]
-    temperature, likelihood, right, surprise = {}, {}, {}, {}
+    temperature, likelihood, surprise = {}, {}, {}
     named: dict[str, Index] = {}
     truth = np.tile(y, rounds)
     for name in names:
@@ -252,11 +248,10 @@ def _evidence(said: Mapping[str, list[Floats]], y: Index, prior: Mapping[str, fl
         given = apply(every, temperature[name])[np.arange(len(truth)), truth]
         likelihood[name] = given.reshape(rounds, -1).mean(0)
         named[name] = every.argmax(1)
-        right[name] = float((named[name] == truth).mean())
         surprise[name] = float(-np.log(np.maximum(given, 1e-12)).mean())
     agreeing = agreement(named) if len(named) > 1 else None
     weights = weigh(likelihood, {name: prior[name] for name in names}, agreeing)
-    return Evidence(weights, right, surprise, dict(prior), temperature)
+    return Evidence(weights, surprise, temperature)
 
 
 def member(name: str, settings: Mapping[str, Setting] | None = None) -> ClassicMethod:
