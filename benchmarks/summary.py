@@ -82,7 +82,8 @@ class Place:
 class Duel:
     """Ours at a place, and the peer whose mean over the seeds is the highest there.
 
-    `lead` is ours minus the peer's, and `gain` ours minus its own baseline's, seed by seed.
+    `lead` is ours minus the peer's, and `gain` the accuracy of ours minus its own baseline's, seed
+    by seed.
     """
 
     place: Place
@@ -152,15 +153,15 @@ class Summary:
     ) -> Figure | None:
         """Mean over seeds of one of the column's models; None where no fit went well."""
         scores = [row["scores"] for row in self.of(column, place)]
-        return Figure.of([score[model][metric] for score in scores if model in score])
+        return Figure.of([_score(score, model, metric) for score in scores if model in score])
 
-    def gain(
-        self, column: Column, place: Place, model: str = "shipped", metric: str = "accuracy"
-    ) -> Figure | None:
-        """A model's figure minus that of the baseline in the same run, over seeds."""
+    def gain(self, column: Column, place: Place, model: str = "shipped") -> Figure | None:
+        """A model's accuracy minus that of the baseline in the same run, over seeds."""
         scores = [row["scores"] for row in self.of(column, place)]
         both = [score for score in scores if {model, "baseline"} <= score.keys()]
-        return Figure.of([score[model][metric] - score["baseline"][metric] for score in both])
+        return Figure.of(
+            [score[model]["accuracy"] - score["baseline"]["accuracy"] for score in both]
+        )
 
     def best(self, place: Place, columns: list[Column], metric: str) -> Column | None:
         """The column with the highest mean there."""
@@ -182,14 +183,14 @@ class Summary:
             theirs = self.figure(peer, place, metric=metric)
             lead = self._lead(column, peer, place, metric)
             if theirs and lead:
-                baseline = self.figure(column, place, "baseline", metric)
-                gain = self.gain(column, place, metric=metric)
+                baseline = self.figure(column, place, "baseline")
+                gain = self.gain(column, place)
                 found.append(Duel(place, ours, peer, theirs, lead, baseline, gain))
         return found
 
     def _lead(self, column: Column, peer: Column, place: Place, metric: str) -> Figure | None:
         one, other = (
-            {row["seed"]: row["scores"]["shipped"][metric] for row in self.of(who, place)}
+            {row["seed"]: _score(row["scores"], "shipped", metric) for row in self.of(who, place)}
             for who in (column, peer)
         )
         return Figure.of([one[seed] - other[seed] for seed in one if seed in other])
@@ -234,6 +235,16 @@ def signed(points: float) -> str:
     ('−3.1', '+0.0')
     """
     return f"{points:+.1f}".replace("-", "−")
+
+
+def _score(scores: dict[str, dict[str, float]], model: str, metric: str) -> float:
+    """A model's figure; of balanced accuracy, by the answers that the shipped model gives for it.
+
+    Leaven's model is asked which of the two it is to decide for; a peer has one answer to both.
+    """
+    if (model, metric) == ("shipped", "balanced_accuracy") and "balanced" in scores:
+        model = "balanced"
+    return scores[model][metric]
 
 
 def _column(row: Row) -> Column:

@@ -36,7 +36,8 @@ _READING = (
 )
 _BALANCED = (
     "The mean over classes, where the largest class of the test part is more than "
-    f"{_UNEQUAL} times the smallest; the best peer is that by this measure."
+    f"{_UNEQUAL} times the smallest; the best peer is that by this measure, and Leaven's answers "
+    "are those of `leaven predict --decide balanced`."
 )
 _MODELS = (
     "The same run's supervised baseline, the method's own model, and the model that ships: the "
@@ -100,7 +101,7 @@ def markdown(found: Summary, plot: str, results: Path) -> str:
     duels = found.duels(found.main) if found.main else []
     if duels:
         parts += [f"![{headline}]({plot})", _READING.format(seeds=_seeds(found)), _duels(found)]
-        if unequal := _duels(found, "balanced_accuracy"):
+        if unequal := _balanced(found):
             parts += ["### Balanced accuracy", _BALANCED, unequal]
         parts += ["### By modality", _modalities(found, duels)]
         every = _folded("Every set", _gains(found))
@@ -116,20 +117,33 @@ def _folded(title: str, content: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{content}\n\n</details>"
 
 
-def _duels(found: Summary, metric: str = "accuracy") -> str:
-    """A line a place: ours, the best peer, our baseline and the differences.
-
-    By balanced accuracy of the places alone where it says something else; empty without any.
-    """
+def _duels(found: Summary) -> str:
+    """A line a place: ours, the best peer, our baseline and the differences."""
     assert found.main is not None
     rows = []
-    for duel in found.duels(found.main, metric):
-        if metric == "accuracy" or found.unequal(duel.place, _UNEQUAL):
-            name = found.title(duel.peer)
-            cells = [duel.place.set, name, str(duel.place.labels), str(duel.ours), str(duel.theirs)]
-            rows.append([*cells, str(duel.baseline or "–"), _apart(duel.lead), _apart(duel.gain)])
+    for duel in found.duels(found.main):
+        cells = _duel(found, duel)
+        rows.append([*cells, str(duel.baseline or "–"), _apart(duel.lead), _apart(duel.gain)])
     head = ["set", "best peer", "labels", "Leaven", "peer", "baseline", "difference", "gain"]
-    return table(head, rows, 2) if rows else ""
+    return table(head, rows, 2)
+
+
+def _balanced(found: Summary) -> str:
+    """The same by balanced accuracy, of the places where it says something else; may be empty."""
+    assert found.main is not None
+    duels = found.duels(found.main, "balanced_accuracy")
+    unequal = [duel for duel in duels if found.unequal(duel.place, _UNEQUAL)]
+    if not unequal:
+        return ""
+    rows = [[*_duel(found, duel), _apart(duel.lead)] for duel in unequal]
+    average = signed(mean(duel.lead.mean for duel in unequal))
+    head = ["set", "best peer", "labels", "Leaven", "peer", "difference"]
+    return f"On average {average} points, n {len(unequal)}.\n\n{table(head, rows, 2)}"
+
+
+def _duel(found: Summary, duel: Duel) -> list[str]:
+    name, labels = found.title(duel.peer), str(duel.place.labels)
+    return [duel.place.set, name, labels, str(duel.ours), str(duel.theirs)]
 
 
 def _apart(figure: Any) -> str:

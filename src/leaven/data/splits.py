@@ -18,7 +18,7 @@ from scipy.sparse.csgraph import connected_components
 from leaven.core.errors import SettingError
 from leaven.data.dataset import Dataset, Index
 
-__all__ = ["Split", "split"]
+__all__ = ["Split", "split", "unit_numbers"]
 
 _LEAST_FOR_HOLDOUT = 500
 _LEAST_OF_A_CLASS = 10
@@ -86,7 +86,7 @@ def split(
     Raises SettingError for an unknown strategy, or one whose column the dataset lacks.
     """
     strategy = _strategy(dataset, strategy)
-    numbers = _unit_numbers(dataset, grouped=strategy == "grouped")
+    numbers = unit_numbers(dataset, grouped=strategy == "grouped")
     labelled = dataset.labelled
     units = _units(dataset, labelled, numbers, strategy, seed)
     parts = _parts(dataset, labelled, units, strategy)
@@ -121,6 +121,23 @@ def split(
     )
 
 
+def unit_numbers(dataset: Dataset, *, grouped: bool = True) -> Index:
+    """(n,) the number of each record's unit: equal records, and with `grouped` equal groups."""
+    _, same = np.unique(dataset.content, return_inverse=True)
+    if not grouped or dataset.meta is None or "group" not in dataset.meta.column_names:
+        return same.astype(np.int64)
+    encoded = dataset.meta["group"].combine_chunks().dictionary_encode().indices
+    group = encoded.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    # Link each record's content to its group; what hangs together is one unit.
+    known = group >= 0
+    n = int(same.max(initial=-1)) + 1
+    size = n + int(group.max(initial=-1)) + 1
+    ones = np.ones(int(known.sum()), np.int8)
+    links = coo_matrix((ones, (same[known], n + group[known])), shape=(size, size))
+    _, component = connected_components(links, directed=False)
+    return np.asarray(component[same], dtype=np.int64)
+
+
 def _strategy(dataset: Dataset, strategy: str | None) -> str:
     there = set() if dataset.meta is None else set(dataset.meta.column_names)
     if strategy is None:
@@ -137,23 +154,6 @@ def _strategy(dataset: Dataset, strategy: str | None) -> str:
             f"Name it with --{column}, or {column}=… in Python.",
         )
     return strategy
-
-
-def _unit_numbers(dataset: Dataset, *, grouped: bool) -> Index:
-    """(n,) the number of each record's unit: equal records, and with `grouped` equal groups."""
-    _, same = np.unique(dataset.content, return_inverse=True)
-    if not grouped or dataset.meta is None:
-        return same.astype(np.int64)
-    encoded = dataset.meta["group"].combine_chunks().dictionary_encode().indices
-    group = encoded.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    # Link each record's content to its group; what hangs together is one unit.
-    known = group >= 0
-    n = int(same.max(initial=-1)) + 1
-    size = n + int(group.max(initial=-1)) + 1
-    ones = np.ones(int(known.sum()), np.int8)
-    links = coo_matrix((ones, (same[known], n + group[known])), shape=(size, size))
-    _, component = connected_components(links, directed=False)
-    return np.asarray(component[same], dtype=np.int64)
 
 
 def _units(dataset: Dataset, labelled: Index, numbers: Index, strategy: str, seed: int) -> _Units:

@@ -142,7 +142,7 @@ def make_distilled(
                 "Its model reads the whole graph for each answer, and no head makes that small.",
             )  # fmt: skip
         listen(Progress("reading the records"))
-        dataset, arrays = _readable(dataset, teacher)
+        dataset, arrays = teacher.front.readable(dataset)
         taught = _taught(run, dataset)
         parts = deal(dataset.content, taught, seed)
         listen(Progress("teaching the small model"))
@@ -241,16 +241,6 @@ def _there(run: Run) -> Distilled | None:
             f"The small model of '{run.folder}' is damaged: {broken} Make it anew with --fresh."
         ) from broken
     return found if whole else None
-
-
-def _readable(dataset: Dataset, teacher: Predictor) -> tuple[Dataset, Arrays]:
-    """The records that can be decoded, and their arrays."""
-    arrays, rejected = teacher.front.decode(dataset)
-    if rejected:
-        bad = np.array([position for position, _, _ in rejected])
-        arrays = arrays.take(np.setdiff1d(np.arange(len(dataset)), bad))
-        dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
-    return dataset, arrays
 
 
 def _taught(run: Run, dataset: Dataset) -> npt.NDArray[np.bool_]:

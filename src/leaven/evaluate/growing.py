@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from leaven.core.errors import DataError, SettingError
-from leaven.data.arrays import Arrays
-from leaven.data.dataset import Dataset, Index
+from leaven.data.dataset import Dataset
+from leaven.data.splits import unit_numbers
 from leaven.evaluate.curves import Growth, grow
 from leaven.learn.choices.compose import composed
 from leaven.learn.classic_method import ClassicMethod, Frozen
@@ -68,8 +68,8 @@ def grow_dataset(
         raise SettingError(
             "encoder", f"one whose features need no training: {', '.join(ready)}", name
         )
-    dataset, arrays = _decoded(dataset, front)
-    units = _units(dataset)
+    dataset, arrays = front.readable(dataset)
+    units = unit_numbers(dataset)
     labelled = dataset.labelled
     free = dataset.unlabelled[~np.isin(units[dataset.unlabelled], units[labelled])]
     if chosen.unlabelled and not len(free):
@@ -113,7 +113,7 @@ def grow_problem(dataset: Dataset, problem: Problem) -> Growth | None:
     if not len(few):
         method = _method(method.baseline, {})
     _, known = method.frozen(replace(problem, unlabelled=few))
-    units = _units(dataset)[problem.train]
+    units = unit_numbers(dataset)[problem.train]
     return grow(known, method, seed=problem.seed, seconds=None, units=units)
 
 
@@ -126,24 +126,3 @@ def _method(name: str, settings: Mapping[str, Any]) -> ClassicMethod:
         raise SettingError("method", wanted, name, "A network takes too long for a curve.")
     method.check(settings)
     return composed(method, settings) if settings else method
-
-
-def _decoded(dataset: Dataset, front: Front) -> tuple[Dataset, Arrays]:
-    """The records that can be decoded, and their arrays."""
-    arrays, rejected = front.decode(dataset)
-    if rejected:
-        bad = np.array([position for position, _, _ in rejected])
-        arrays = arrays.take(np.setdiff1d(np.arange(len(dataset)), bad))
-        dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
-    return dataset, arrays
-
-
-def _units(dataset: Dataset) -> Index:
-    """(n,) the number of each record's unit: its group, or those equal to it."""
-    _, same = np.unique(dataset.content, return_inverse=True)
-    if dataset.meta is None or "group" not in dataset.meta.column_names:
-        return np.asarray(same, np.int64)
-    told = dataset.meta["group"].combine_chunks().dictionary_encode().indices
-    group = told.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    units: Index = np.where(group >= 0, group, same + 1 + group.max(initial=-1))
-    return units

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Spec
@@ -55,6 +57,15 @@ class Front:
             return arrays, rejected
         found = open_extractor(self.extractor).extract(dataset, self.spec)
         return Arrays({self._given: found}), rejected
+
+    def readable(self, dataset: Dataset) -> tuple[Dataset, Arrays]:
+        """The records that can be decoded, and their arrays; the others are in its quarantine."""
+        arrays, rejected = self.decode(dataset)
+        if rejected:
+            bad = np.array([position for position, _, _ in rejected])
+            arrays = arrays.take(np.setdiff1d(np.arange(len(dataset)), bad))
+            dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
+        return dataset, arrays
 
     @property
     def _given(self) -> str:

@@ -68,12 +68,7 @@ class Predictor:
                 f"The model reads {self.front.modality} records. Got {dataset.modality} records "
                 f"from '{dataset.source or dataset.name}'."
             )
-        arrays, rejected = self.front.decode(dataset)
-        if rejected:
-            bad = np.array([position for position, _, _ in rejected])
-            keep = np.setdiff1d(np.arange(len(dataset)), bad)
-            dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
-            return dataset, self.probabilities(arrays, keep)
+        dataset, arrays = self.front.readable(dataset)
         return dataset, self.probabilities(arrays)
 
     def save(self, folder: Path) -> None:
