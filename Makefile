@@ -14,7 +14,7 @@ demo: $(INSTALLED) ## the main job on real texts and images, in about three minu
 	@$(PYTHON) examples/demo.py
 
 test: lint ## everything that CI runs
-	$(PYTHON) -m pytest
+	$(PYTHON) -m pytest -n auto --dist worksteal
 
 lint: $(INSTALLED) ## style, types and the direction of imports
 	$(VENV)/bin/ruff check .

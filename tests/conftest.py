@@ -6,8 +6,8 @@ import os
 
 from hypothesis import settings
 
-# As the command line does: where tests share the cores, threads that spin slow each other down.
-os.environ.setdefault("GOMP_SPINCOUNT", "20000")
+# Tests are many small fits side by side: threads that wait for each other slow all of them down.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests leave nothing in a home folder, and read nothing that another run has left there.
 os.environ["LEAVEN_CACHE"] = "off"
 

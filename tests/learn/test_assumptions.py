@@ -19,6 +19,7 @@ from leaven.learn.structure import agreement, bare_regions, group, tendency
 from leaven.learn.two_samples import (
     classifier_test,
     compare_columns,
+    compare_components,
     holm,
     kernel_test,
     permuted,
@@ -303,3 +304,11 @@ def test_noise_is_told_only_of_enough_labels():
 
 def test_a_share_of_none_is_unknown():
     assert (share(0, 0).low, share(0, 0).high) == (0.0, 1.0)
+
+
+def test_a_side_of_few_records_is_not_tested():
+    rng = np.random.default_rng(0)
+    sides = np.arange(40) < 4
+    assert compare_components(rng.normal(size=(40, 3)), sides) == []
+    assert compare_components(rng.normal(size=(40, 3)), np.zeros(40, bool)) == []
+    assert len(compare_components(rng.normal(size=(40, 3)), np.arange(40) < 5)) == 3

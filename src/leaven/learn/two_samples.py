@@ -42,6 +42,7 @@ _LEADING, _FLAT = 24, 0.02  # components looked at, unless of next to no spread 
 _SQUARES = 5  # leading components that also enter squared, so that spread counts as well as place
 _KERNEL = 2000  # records compared pairwise
 _EXPECTED = 5.0  # labelled records that a category must let expect, else it is one of the rest
+_LEAST = 5  # records of each side
 _MOST_COLUMNS = 200
 
 
@@ -228,7 +229,7 @@ def compare_columns(dataset: Dataset, ours: Index, theirs: Index) -> list[Column
                 shares = f"missing in {_share(table[0])} and {_share(table[1])}"
                 found.append((column.name, "chi2", *_fisher(table), shares))
         full = [values.drop_null() for values in pair]
-        if min(map(len, full)) < 5:
+        if min(map(len, full)) < _LEAST:
             continue
         tested = _compare(column, full[0], full[1])
         if tested is not None:
@@ -237,7 +238,12 @@ def compare_columns(dataset: Dataset, ours: Index, theirs: Index) -> list[Column
 
 
 def compare_components(features: Floats, labelled: Bools, most: int = 16) -> list[ColumnTest]:
-    """Kolmogorov and Smirnov's test of each of the leading components of features."""
+    """Kolmogorov and Smirnov's test of each of the leading components of features.
+
+    None where one side has fewer than five records.
+    """
+    if min(labelled.sum(), (~labelled).sum()) < _LEAST:
+        return []
     found = []
     for i in range(min(most, features.shape[1])):
         d, p = _smirnov(features[labelled, i], features[~labelled, i])
@@ -276,7 +282,7 @@ def _compare(
         said = "median length {:.4g} and {:.4g}"
     else:
         return None
-    if min(len(a), len(b)) < 5 or np.ptp(np.concatenate([a, b])) == 0:
+    if min(len(a), len(b)) < _LEAST or np.ptp(np.concatenate([a, b])) == 0:
         return None
     return "ks", *_smirnov(a, b), said.format(np.median(a), np.median(b))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +14,9 @@ from leaven.learn.contracts.check import require
 from leaven.learn.method import Problem, Step
 from leaven.learn.network import Network
 
-__all__ = ["Fitting", "goes_on_exactly", "same", "whole_fit"]
+__all__ = ["Fitting", "gains", "goes_on_exactly", "same", "whole_fit"]
+
+_SEEDS, _CLEAR = 3, 0.08  # a gain of so much with the first seed is no luck
 
 
 class Fitting(Protocol):
@@ -36,6 +38,17 @@ def whole_fit(
             steps.append(next(fit))
         except StopIteration as done:
             return done.value, steps
+
+
+def gains(fitted: Callable[[int], float], what: str) -> None:
+    """Require what `fitted` gains with a seed to be a point on average, over three at most."""
+    found: list[float] = []
+    for seed in range(_SEEDS):
+        found.append(fitted(seed))
+        if sum(found) / len(found) >= _CLEAR:
+            return
+    told = ", ".join(f"{100 * gain:+.1f}" for gain in found)
+    require(sum(found) / len(found) >= 0.01, f"gains over {what}: {told} points")
 
 
 def same(one: nn.Module, other: nn.Module) -> bool:

@@ -1,0 +1,1 @@
+"""Strategies, which choose the records to ask about, one file each or a family of one shape."""
