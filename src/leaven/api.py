@@ -96,6 +96,7 @@ def fit(
     time: str | None = None,
     audit: str | None = None,
     labels: str | None = None,
+    answers: str | Path | None = None,
     method: str | None = None,
     encoder: str | None = None,
     budget: str | None = None,
@@ -117,6 +118,8 @@ def fit(
     label, modality, id, group, time, labels : how to read a path or a frame.
     audit : a column of true labels of records that are to be treated as unlabelled; it is read
         only to say how right their pseudo-labels are.
+    answers : a table of labels that were given since, as `leaven label export` writes it; they
+        count before those of the data.
     method, encoder, budget, seed : override the recipe's; `method` defaults to `auto`. `encoder`
         may be the folder of a pretraining, see `pretrain`.
     pretext : pretrain the encoder on this data first, by a pretext of `pretexts` or by `auto`; the
@@ -137,6 +140,7 @@ def fit(
     Returns the Run. Raises LeavenError for data or settings that cannot be used.
     """
     from leaven.core.errors import DataError, SettingError
+    from leaven.data.joined_labels import join_labels
     from leaven.evaluate.made import make_run
     from leaven.learn.rewriters import name_of
 
@@ -150,6 +154,8 @@ def fit(
         audit=audit,
         labels=labels,
     )
+    if answers is not None:
+        dataset = join_labels(dataset, answers)
     if not len(dataset.labelled):
         raise DataError(
             f"'{dataset.name}' has no labelled record. Label at least two of each class."
@@ -169,12 +175,13 @@ def fit(
     whole = _changed(base, asked, settings)
     reading = {
         "label": label, "modality": modality, "id": id, "group": group, "time": time,
-        "audit": audit, "labels": labels,
+        "audit": audit, "labels": labels, "answers": answers,
     }  # fmt: skip
     command = _command("fit", dataset, reading, whole, out)
     listen = progress or (lambda _: None)
     function = rewrite if callable(rewrite) else None
-    return make_run(dataset, whole, Path(out), command, fresh, listen, function)
+    names = {name: str(value) for name, value in reading.items() if value is not None}
+    return make_run(dataset, whole, Path(out), command, fresh, listen, function, names)
 
 
 def pretrain(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leaven.cli import distilling, growing, pretraining  # its commands belong to the app
+from leaven.cli import distilling, growing, labelling, pretraining  # its commands belong to the app
 from leaven.cli.app import app, main
 
-__all__ = ["app", "distilling", "growing", "main", "pretraining"]
+__all__ = ["app", "distilling", "growing", "labelling", "main", "pretraining"]

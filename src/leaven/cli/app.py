@@ -16,6 +16,7 @@ from leaven import __version__
 from leaven.cli.options import (
     RESULT,
     TRAINING,
+    Answers,
     Audit,
     Budget,
     Changed,
@@ -48,6 +49,7 @@ EXIT_INTERRUPTED = 130
 #: The commands in the order in which one comes to need them.
 _COMMANDS = (
     *("check", "fit", "predict", "compare", "curve", "distil", "pretrain"),
+    *("query", "review", "queue", "label"),
     *("methods", "pretexts", "encoders", "report"),
 )
 
@@ -207,6 +209,7 @@ def fit(
     time: Time = None,
     audit: Audit = None,
     labels: Labels = None,
+    answers: Answers = None,
     recipe: RecipeFile = None,
     rewrite: Annotated[
         str | None,
@@ -242,6 +245,7 @@ def fit(
             time=time,
             audit=audit,
             labels=labels,
+            answers=answers,
             method=method,
             encoder=encoder,
             pretext=pretext,

@@ -15,6 +15,7 @@ __all__ = [
     "RESULT",
     "TRAINING",
     "Against",
+    "Answers",
     "Audit",
     "Budget",
     "Changed",
@@ -94,6 +95,14 @@ Labels = Annotated[
     typer.Option(
         metavar="FILE",
         help="A table of labels for a flat folder of files.",
+        rich_help_panel=READING,
+    ),
+]
+Answers = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Labels given since, as leaven label export writes them.",
         rich_help_panel=READING,
     ),
 ]

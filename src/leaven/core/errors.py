@@ -5,6 +5,7 @@
     │   └── UnknownNameError     no such method, encoder, column …; suggests near ones
     ├── DataError            the records cannot be used
     ├── RunError             a run folder is busy, damaged or not a run
+    ├── StoreError           the database cannot be reached, read or written
     └── MissingExtraError    an optional package is not installed; names the extra
 
 Every message says what was wrong, what was wanted, what came, and what to do.
@@ -22,6 +23,7 @@ __all__ = [
     "MissingExtraError",
     "RunError",
     "SettingError",
+    "StoreError",
     "UnknownNameError",
     "nearest",
 ]
@@ -71,6 +73,10 @@ class DataError(LeavenError):
 
 class RunError(LeavenError):
     """A run folder is busy, damaged, or is no run at all."""
+
+
+class StoreError(LeavenError):
+    """The database cannot be reached, read or written; nothing of the attempt is in it."""
 
 
 class MissingExtraError(LeavenError):

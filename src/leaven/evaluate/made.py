@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -47,10 +47,12 @@ def make_run(
     fresh: bool,
     listen: Callable[[Progress], None],
     rewriter: Rewriter | None = None,
+    reading: Mapping[str, str] | None = None,
 ) -> Run:
     """Make, continue or reopen the run of this data and recipe under `out`.
 
-    `rewriter` is the function that the recipe only names. Raises RunError when another process is
+    `rewriter` is the function that the recipe only names, `reading` the names by which the records
+    were read, so that they can be read again. Raises RunError when another process is
     making the run.
     """
     start = find_start(recipe.encoder, dataset.modality) or _trainable(recipe, dataset)
@@ -78,7 +80,7 @@ def make_run(
                     found: Experiment = done.value
                     break
             listen(Progress("writing the report"))
-            _write(found, folder, name, command, pretraining)
+            _write(found, folder, name, command, dict(reading or {}), pretraining)
         shutil.rmtree(folder.work, ignore_errors=True)
     return Run.load(out / name)
 
@@ -146,6 +148,7 @@ def _write(
     folder: RunFolder,
     name: str,
     command: str,
+    reading: dict[str, str],
     pretraining: Pretraining | None,
 ) -> None:
     """All files of the run; `run.json` comes last and makes it a run."""
@@ -173,6 +176,7 @@ def _write(
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "leaven": __version__,
         "command": command,
+        "reading": reading,
         "seconds": round(folder.elapsed, 1),
         "cpu_seconds": round(folder.cpu, 1),
     }

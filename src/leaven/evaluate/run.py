@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from leaven.core.errors import RunError
+from leaven.core.errors import DataError, RunError
 from leaven.data.dataset import Column, Dataset
+from leaven.data.joined_labels import join_labels
 from leaven.evaluate.comparison import Verdict
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.report import render
@@ -21,6 +22,8 @@ __all__ = ["DISTILLED", "Run"]
 
 #: The folder of a run's small model, within the run's.
 DISTILLED = "distilled"
+#: Names by which records are read.
+_READING = ("label", "id", "group", "time", "audit", "labels")
 
 
 class Run:
@@ -118,6 +121,25 @@ class Run:
         if isinstance(records, np.ndarray | list | tuple):
             return Dataset.from_arrays(records, modality=modality)
         return Dataset.from_frame(records, label=label or False, modality=modality, columns=columns)
+
+    def records(self, data: Any = None) -> Dataset:
+        """The records that the run was made of, or others, with labels, read as those were.
+
+        Raises DataError where they are not where they were.
+        """
+        told = self.story["dataset"]
+        source = told["source"] if data is None else data
+        if data is None and (not source or not ("://" in source or Path(source).exists())):
+            raise DataError(
+                f"The records of this run are not at '{source}' any more. Say where they are."
+            )
+        if not isinstance(source, str | Path):
+            return self.dataset(source)
+        named = self.story["run"].get("reading", {})
+        how = {name: named[name] for name in _READING if name in named}
+        columns = tuple(Column(**column) for column in told["columns"])
+        dataset = Dataset.read(source, **how | {"modality": told["modality"]}, columns=columns)
+        return join_labels(dataset, named["answers"]) if "answers" in named else dataset
 
     def predict(self, records: Any) -> npt.NDArray[np.float64]:
         """(n, k) calibrated probabilities, one row a record in the order given.

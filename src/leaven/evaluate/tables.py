@@ -73,7 +73,8 @@ def _lines(block: pa.RecordBatch) -> list[str]:
 
 def _defused(table: pa.Table) -> pa.Table:
     """Texts that begin like a formula get a quote before them (CSV injection)."""
-    for name in ("id", "prediction"):
+    texts_of = (field.name for field in table.schema if pa.types.is_string(field.type))
+    for name in texts_of:
         texts = table[name].to_pylist()
         safe = [f"'{t}" if t and t[0] in "=+-@\t\r" and not _number(t) else t for t in texts]
         table = table.set_column(table.column_names.index(name), name, pa.array(safe, pa.string()))

@@ -19,7 +19,7 @@ from leaven.data.readers.graphs import graph_tables, read_graph_archive, read_gr
 from leaven.data.readers.objects import read_objects
 from leaven.data.readers.series import is_headless, read_headless, read_ts
 
-__all__ = ["read"]
+__all__ = ["read", "read_tables"]
 
 _Reader = Callable[[str, str, Spool], tuple[list[Refused], list[Finding]]]
 #: How a file of UTF-16 or UTF-32 begins.
@@ -64,7 +64,7 @@ def read(
             return graph
         raw = _folder(Path(paths[0]), labels, roles, cache)
     else:
-        raw = _tables(paths, cache, series=roles.modality == "series")
+        raw = read_tables(paths, cache, series=roles.modality == "series")
     return assemble(raw, roles, name=_stem(paths[0]), source=source, cache=cache)
 
 
@@ -78,7 +78,7 @@ def _graph(folder: Path, roles: Roles, cache: Path | None) -> Dataset | None:
     found = graph_tables(tables) if roles.modality in (None, "graph") else None
     if found is None:
         return None
-    nodes, edges = (_tables([str(path)], cache) for path in found)
+    nodes, edges = (read_tables([str(path)], cache) for path in found)
     nodes.findings += edges.findings
     nodes.refused += edges.refused
     name, source = _stem(str(folder)), str(folder)
@@ -94,12 +94,12 @@ def _folder(
     folders = [p for p in entries if p.is_dir() and p.name != "__MACOSX"]
     tables = [p for p in entries if p.is_file() and _ending(p.name) in _READERS]
     if tables and len(tables) == len(entries) and labels is None:
-        return _tables([str(p) for p in tables], cache, series=roles.modality == "series")
+        return read_tables([str(p) for p in tables], cache, series=roles.modality == "series")
     if labels is not None or beside:
         table = os.fspath(labels) if labels is not None else str(beside[0])
         if labels is not None and not Path(table).exists() and (folder / table).exists():
             table = str(folder / table)
-        return read_flat_folder(folder, _tables([table], cache), roles)
+        return read_flat_folder(folder, read_tables([table], cache), roles)
     if not entries:
         raise DataError(f"{folder} is empty. Give a folder of tables, images, sounds or texts.")
     if roles.label is False:  # then sub-folders are no classes, and all files count
@@ -112,7 +112,7 @@ def _folder(
     )
 
 
-def _tables(paths: Sequence[str], cache: Path | None, *, series: bool = False) -> Raw:
+def read_tables(paths: Sequence[str], cache: Path | None, *, series: bool = False) -> Raw:
     """Read table files one after the other; those of series may be without a header."""
     refused: list[Refused] = []
     findings: list[Finding] = []

@@ -1,0 +1,244 @@
+"""The commands with which people are asked, and what they said comes back."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from leaven.cli.app import app, print_json
+from leaven.cli.options import RESULT, Json, RunFolder, Seed
+from leaven.cli.words import interval, plain
+from leaven.core.wording import count, decimal, many, percent
+
+__all__ = ["export", "import_", "label", "query", "queue", "review"]
+
+Store = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE_OR_URL",
+        help="Where answers are kept: a file, or the URL of a database. leaven.db beside the run "
+        "if not given.",
+        rich_help_panel=RESULT,
+    ),
+]
+QueueName = Annotated[
+    str | None,
+    typer.Option(
+        "--queue", metavar="NAME", help="Named as the data if not given.", rich_help_panel=RESULT
+    ),
+]
+Person = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Who answers; your login name if not given."),
+]
+
+label = typer.Typer(help="Labels out of the queue and into it.", no_args_is_help=True)
+app.add_typer(label, name="label")
+
+
+@app.command()
+def query(
+    run: RunFolder,
+    data: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="DATA", help="Records to choose from; those of the run if not given."
+        ),
+    ] = None,
+    ask: Annotated[int, typer.Option(metavar="NUMBER", help="How many records to ask about.")] = 50,
+    strategy: Annotated[
+        str, typer.Option(metavar="NAME", help="How they are chosen; auto by the number of labels.")
+    ] = "auto",
+    explore: Annotated[
+        float, typer.Option(metavar="SHARE", help="The share of them drawn at random.")
+    ] = 0.1,
+    people: Annotated[
+        int, typer.Option(metavar="NUMBER", help="How many people are to answer each.")
+    ] = 1,
+    store: Store = None,
+    queue: QueueName = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Choose the records worth a label most, and put them into the queue."""
+    from leaven.cli.progress import progress_line
+
+    with progress_line(quiet=as_json) as listener:
+        from leaven import labelling
+
+        told = labelling.query(
+            run,
+            data,
+            count=ask,
+            strategy=strategy,
+            explore=explore,
+            wanted=people,
+            store=store,
+            queue=queue,
+            seed=seed or 0,
+            progress=listener,
+        )
+    if as_json:
+        print_json(asdict(told))
+        return
+    console = _console()
+    _say(
+        console,
+        f"{many(told.added, 'record is', 'records are')} in the queue '{plain(told.queue)}', "
+        f"chosen by {told.strategy}. Answer them: leaven review {run}",
+        "bold",
+    )
+    if told.unreadable:
+        _say(console, f"{many(told.unreadable, 'record', 'records')} could not be read.", "yellow")
+    _rows(
+        console,
+        ("record", "the model says", "asked because"),
+        [(one["record"], _guess(one["guess"]), one["reason"]) for one in told.asks[:10]],
+    )
+    if len(told.asks) > 10:
+        _say(console, f"and {count(len(told.asks) - 10)} more", "dim")
+
+
+@app.command()
+def queue(
+    run: RunFolder, store: Store = None, queue: QueueName = None, as_json: Json = False
+) -> None:
+    """Say how the queue goes on: what waits, who answered, how far they agree."""
+    from leaven import labelling
+
+    told = labelling.status(run, store=store, queue=queue)
+    if as_json:
+        print_json(told)
+        return
+    console = _console()
+    _say(
+        console,
+        f"{plain(told['queue'])}: {many(told['open'], 'record waits', 'records wait')} for an "
+        f"answer, {count(told['done'])} done, {count(told['skipped'])} skipped.",
+        "bold",
+    )
+    if told["agreement"]:
+        figure = interval(told["agreement"], shares=False)
+        _say(console, f"People agree beyond chance by {figure} (Krippendorff's alpha).")
+    if told["disputed"]:
+        some = ", ".join(plain(one) for one in told["disputed"][:5])
+        _say(
+            console,
+            f"People differ on {many(len(told['disputed']), 'record', 'records')}: {some}. Ask "
+            "one more: leaven review RUN --person NAME",
+            "yellow",
+        )
+    head = ("person", "answers", "skipped", "undone", "seconds", "gold right", "as the model said")
+    _rows(console, head, [_person(one) for one in told["people"]])
+
+
+@label.command("export")
+def export(
+    run: RunFolder,
+    out: Annotated[
+        str, typer.Argument(metavar="FILE", help="Ends in .csv, .parquet or .jsonl.")
+    ] = "labels.csv",
+    store: Store = None,
+    queue: QueueName = None,
+    as_json: Json = False,
+) -> None:
+    """Write the labels that people gave, for leaven fit DATA --answers FILE."""
+    from leaven import labelling
+
+    table = labelling.export(run, out, store=store, queue=queue)
+    if as_json:
+        print_json({"file": out, "labels": table.num_rows})
+        return
+    _say(
+        _console(),
+        f"{many(table.num_rows, 'record has', 'records have')} a label that people gave: {out}. "
+        f"Train on them: leaven fit DATA --answers {out}",
+    )
+
+
+@label.command("import")
+def import_(
+    run: RunFolder,
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="A table with id and label, perhaps person.")
+    ],
+    person: Person = None,
+    store: Store = None,
+    queue: QueueName = None,
+    as_json: Json = False,
+) -> None:
+    """Take answers that were given elsewhere into the queue."""
+    from leaven import labelling
+
+    who = person or getpass.getuser()
+    told = labelling.import_labels(run, file, person=who, store=store, queue=queue)
+    if as_json:
+        print_json(told)
+        return
+    again = f", {count(told['again'])} of them known" if told["again"] else ""
+    _say(_console(), f"{many(told['answers'], 'answer', 'answers')} taken{again}.")
+
+
+@app.command()
+def review(
+    run: RunFolder,
+    person: Person = None,
+    port: Annotated[int, typer.Option(metavar="NUMBER", help="Any that is free if not given.")] = 0,
+    store: Store = None,
+    queue: QueueName = None,
+) -> None:
+    """Open the page on which records are answered, by keyboard, until Ctrl-C."""
+    from leaven import labelling
+
+    labelling.review(
+        run,
+        person=person or getpass.getuser(),
+        port=port,
+        store=store,
+        queue=queue,
+        opened=lambda url: typer.echo(f"Answer here: {url}\nThe link is yours alone. Ctrl-C ends."),
+    )
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    width = None if sys.stdout.isatty() else 120
+    return Console(markup=False, highlight=False, emoji=False, width=width)
+
+
+def _say(console: Any, sentence: str, style: str = "") -> None:
+    console.print(sentence, style=style or None, soft_wrap=not console.is_terminal)
+
+
+def _rows(console: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name in head:
+        table.add_column(name)
+    for row in rows:
+        table.add_row(*(plain(cell) for cell in row))
+    if rows:
+        console.print(table)
+
+
+def _guess(guess: Sequence[Sequence[Any]]) -> str:
+    return ", ".join(f"{name} {percent(share, 0)}" for name, share in guess[:2])
+
+
+def _person(one: Mapping[str, Any]) -> tuple[str, ...]:
+    return (
+        one["name"],
+        count(one["answered"]),
+        count(one["skipped"]),
+        count(one["undone"]),
+        decimal(one["seconds"]),
+        interval(one["gold"]) if one["gold"] else "",
+        interval(one["with_model"]) if one["with_model"] else "",
+    )

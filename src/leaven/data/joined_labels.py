@@ -1,0 +1,75 @@
+"""Labels that were given elsewhere, joined to the records that they are about."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+
+from leaven.core.errors import DataError
+from leaven.core.wording import count, many
+from leaven.data.dataset import Dataset, Finding
+from leaven.data.labels import clean_labels
+from leaven.data.readers import read_tables
+
+__all__ = ["join_labels"]
+
+_KEYS = ("content", "id")
+#: How a text begins that is written to CSV with a quote before it, lest a spreadsheet runs it.
+_FORMULA = ("=", "+", "-", "@")
+
+
+def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
+    """The same records, with the labels of a table: its columns `content` or `id`, and `label`.
+
+    `content` is what `leaven label export` writes: it finds a record wherever it stands, and all
+    that equal it. A record that has a label keeps it where the table says nothing of it. Rows of
+    no record here, and labels that differ from those that were there, are findings.
+
+    Raises DataError for a table without these columns, or one that names a record twice and
+    differently.
+    """
+    table = read_tables([str(path)], None).table
+    key = next((name for name in _KEYS if name in table.column_names), None)
+    if key is None or "label" not in table.column_names:
+        raise DataError(
+            f"'{path}' is no table of labels: it needs the columns label and content or id. It "
+            f"has {', '.join(table.column_names) or 'none'}."
+        )
+    found: dict[str, str] = {}
+    keys = table[key].cast(pa.string()).to_pylist()
+    for name, label in zip(keys, clean_labels(table["label"]).to_pylist(), strict=True):
+        if name is None or label is None:
+            continue
+        label = label[1:] if label[0] == "'" and label[1:2] in _FORMULA else label
+        if found.setdefault(name, label) != label:
+            raise DataError(
+                f"'{path}' says both {found[name]!r} and {label!r} of the record {name}. "
+                "Settle it, or export the consensus."
+            )
+    names = (dataset.content if key == "content" else dataset.ids).tolist()
+    before = dataset.labels.to_pylist()
+    after = [found.get(name, old) for name, old in zip(names, before, strict=True)]
+    changed: dict[tuple[str, str], int] = defaultdict(int)
+    for old, new in zip(before, after, strict=True):
+        if old is not None and old != new and new is not None:
+            changed[old, new] += 1
+    findings = list(dataset.findings)
+    strange = set(found) - set(names)
+    if strange:
+        message = f"{many(len(strange), 'label is', 'labels are')} of no record of this set."
+        advice = "Were they given to these records, unchanged?"
+        findings.append(
+            Finding("labels-unmatched", "warning", message, len(strange), advice=advice)
+        )
+    if changed:
+        (old, new), most = max(changed.items(), key=lambda pair: pair[1])
+        total = sum(changed.values())
+        message = (
+            f"{many(total, 'label', 'labels')} of the data differ from those given later, which "
+            f"count: most often {old!r} became {new!r} ({count(most)})."
+        )
+        findings.append(Finding("labels-corrected", "info", message, total))
+    return replace(dataset, labels=pa.array(after, pa.string()), findings=tuple(findings))

@@ -1,0 +1,1 @@
+"""The faces that people meet in a browser: pages and the server behind them."""

@@ -1,0 +1,149 @@
+"""A task as a card of the page. All that comes from the data is cleaned, cut and escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from jinja2 import ChainableUndefined, ChoiceLoader, Environment, PackageLoader
+from markupsafe import Markup
+
+from leaven.core.wording import count, percent
+from leaven.evaluate.report import charts
+from leaven.evaluate.report.clean import clean, clean_shown
+from leaven.evaluate.report.svg import responsive
+from leaven.label.queue import Task
+from leaven.serve import plots
+
+__all__ = ["card", "page"]
+
+_KEYS = 9  # digits that choose
+_NEAR = 3
+_LONGEST = 1_000  # of a name, a reason
+_LONGEST_TEXT = 20_000
+_LONGEST_CELL = 400
+_MOST_CELLS = 200
+
+
+def page(template: str, **view: Any) -> str:
+    """A page or a part of one."""
+    return _environment().get_template(template).render(**view)
+
+
+def card(task: Task, classes: Sequence[str]) -> str:
+    """A task as HTML: its record, the answers with their keys, why it is asked, what is near it."""
+    return page(
+        "card.html.j2",
+        task=task.id,
+        record=clean(task.record, _LONGEST),
+        shown=_large(task.shown),
+        answers=_answers(task, classes),
+        more=len(classes) > _KEYS,
+        reason=clean(task.reason, _LONGEST),
+        neighbours=_neighbours(task.shown),
+    )
+
+
+def _answers(task: Task, classes: Sequence[str]) -> list[dict[str, Any]]:
+    """The answers that have keys: all classes in their order, or the likeliest of many."""
+    place = {name: i for i, name in enumerate(classes)}
+    guessed = [(place[name], share) for name, share in task.guess if name in place]
+    chosen = list(range(len(classes)))
+    if len(classes) > _KEYS:
+        likely = [i for i, _ in guessed]
+        chosen = (likely + [i for i in chosen if i not in set(likely)])[:_KEYS]
+    guess, confidence = guessed[0] if guessed else (None, None)
+    return [
+        {
+            "choice": i,
+            "key": key,
+            "name": clean(classes[i], _LONGEST),
+            "confidence": confidence if i == guess else None,
+            "is_guess": i == guess,
+        }
+        for key, i in enumerate(chosen, 1)
+    ]
+
+
+def _large(shown: Mapping[str, Any]) -> dict[str, Any]:
+    """The record in the middle, of which more is shown than of one in a list."""
+    kind = shown.get("kind")
+    if kind == "text":
+        told = clean(str(shown.get("text", "")), _LONGEST_TEXT)
+        return {"kind": "text", "parts": _marked(told, shown.get("spans"))}
+    if kind == "row":
+        unusual = shown.get("unusual")
+        named = {str(name) for name in unusual} if isinstance(unusual, list) else set()
+        cells = [one for one in shown.get("cells") or () if isinstance(one, dict)]
+        told = [
+            clean(one, _LONGEST_CELL)
+            | {"unusual": bool(one.get("unusual")) or str(one.get("name")) in named}
+            for one in cells[:_MOST_CELLS]
+        ]
+        return {"kind": "row", "cells": told, "more": len(cells[_MOST_CELLS:])}
+    found = clean_shown(dict(shown))
+    if found["kind"] == "vector":
+        return found | {"chart": _plotted([("", found["values"])])}
+    if found["kind"] == "series":
+        rows = [(one["name"], one["values"]) for one in found["channels"]]
+        return found | {"chart": _plotted(rows)}
+    return found
+
+
+def _plotted(rows: Sequence[tuple[str, Sequence[float | None]]]) -> Markup:
+    return responsive(lambda width: plots.series(rows, width))
+
+
+def _marked(text: str, spans: Any) -> list[tuple[str, bool]]:
+    """The text in pieces, and whether each is highlighted; spans that overlap are joined.
+
+    >>> _marked("abcdef", [[3, 9], [1, 2], ["x", 1], [5, 4]])
+    [('a', False), ('b', True), ('c', False), ('def', True)]
+    """
+    on = [False] * len(text)
+    for one in spans if isinstance(spans, list | tuple) else ():
+        if isinstance(one, list | tuple) and len(one) == 2 and all(type(v) is int for v in one):
+            start, end = max(one[0], 0), min(one[1], len(text))
+            on[start:end] = [True] * max(end - start, 0)
+    cuts = [i for i in range(1, len(text)) if on[i] != on[i - 1]]
+    ends = zip([0, *cuts], [*cuts, len(text)], strict=True)
+    return [(text[start:end], on[start]) for start, end in ends if end > start]
+
+
+def _neighbours(shown: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The nearest labelled records: `{"shown": …, "label": …, "record": …}`."""
+    found = shown.get("neighbours")
+    near = []
+    for one in (found if isinstance(found, list) else [])[:_NEAR]:
+        if not isinstance(one, dict) or "label" not in one:
+            continue
+        small = clean_shown(dict(one["shown"]) if isinstance(one.get("shown"), dict) else {})
+        if small["kind"] == "vector":
+            small["chart"] = charts.sparkline(small["values"])
+        elif small["kind"] == "series":
+            small["chart"] = charts.channels([(c["name"], c["values"]) for c in small["channels"]])
+        label, record = (clean(str(one.get(key, "")), _LONGEST) for key in ("label", "record"))
+        near.append({"shown": small, "label": label, "record": record})
+    return near
+
+
+@cache
+def _environment() -> Environment:
+    """Our templates, and those of the report for records in a list."""
+    environment = Environment(
+        loader=ChoiceLoader(
+            [PackageLoader("leaven.serve", "pages"), PackageLoader("leaven.evaluate", "report")]
+        ),
+        autoescape=True,
+        undefined=ChainableUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "percent": percent, "breakable": _breakable}
+    return environment
+
+
+def _breakable(name: str) -> Markup:
+    """A name that may be broken after its underscores."""
+    return Markup("_<wbr>").join(name.split("_"))

@@ -1,0 +1,144 @@
+"""One person at a queue: what each of their windows holds, what they say, what they take back."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Collection, Sequence
+
+from sqlalchemy import select
+
+from leaven.core.errors import SettingError
+from leaven.core.wording import count
+from leaven.label.queue import Queue, Receipt, Task
+from leaven.label.results import Summary, summary
+from leaven.store.tables import answers, queues, tasks
+
+__all__ = ["LEASE", "Desk"]
+
+_AHEAD = 3  # the record in the middle and two that wait behind it
+_SILENT = LEASE = 15 * 60.0  # seconds a record is held; so long silent, a window counts as closed
+_MOST = 200  # tasks of one person at once
+_DEAREST = 20  # a summary is reused for as many times the time that it took
+
+
+class Desk:
+    """What one person does at a queue, from any number of windows of one browser.
+
+    A queue knows people, not windows. Two windows of one person would be given the same records,
+    so the desk remembers which window holds which. Safe to call from several threads.
+
+    Parameters
+    ----------
+    now : seconds from any beginning that never go back.
+    """
+
+    def __init__(
+        self, queue: Queue, person: str, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.queue, self.person, self._now = queue, person, now
+        self._lock = threading.Lock()
+        self._held: dict[str, set[int]] = {}
+        self._heard: dict[str, float] = {}
+        self._summary: tuple[float, Summary] | None = None
+
+    @property
+    def place(self) -> str:
+        """What a browser keeps this person's unsent answers under: another queue has another."""
+        with self.queue.store.read() as connection:
+            made = select(queues.c.created).where(queues.c.id == self.queue.id)
+            created = connection.execute(made).scalar_one()
+        told = (self.queue.store.address, self.queue.name, created, self.person)
+        return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
+
+    def take(self, window: str, have: Sequence[int], unsent: Collection[int]) -> list[Task]:
+        """The tasks of a window: those it has and still holds, in its order, then others; three.
+
+        `unsent` are tasks whose answers have not arrived: they are left out, though the person
+        still holds them. Nothing is given that another window of this person holds.
+        """
+        with self._lock:
+            self._hear(window)
+            others = {t for name, held in self._held.items() if name != window for t in held}
+            left_out = others | set(unsent)
+            wanted = min(len(left_out) + max(_AHEAD, len(have)), _MOST)
+            leased = self.queue.lease(self.person, wanted, seconds=LEASE)
+            found = [task for task in leased if task.id not in left_out]
+            place = {task: i for i, task in enumerate(have)}
+            found.sort(key=lambda task: place.get(task.id, len(place)))
+            self._held[window] = {task.id for task in found[:_AHEAD]}
+            return found[:_AHEAD]
+
+    def leave(self, window: str) -> None:
+        """The window is closed; with the last one everything is given back."""
+        with self._lock:
+            self._forget(window)
+            if not self._held:
+                self.queue.release(self.person)
+
+    def answer(self, task: int, choice: int | None, *, key: str, seconds: float | None) -> Receipt:
+        """Keep the class at the position `choice`, or with None that the person skips it."""
+        classes = self.queue.classes
+        if choice is not None and not 0 <= choice < len(classes):
+            raise SettingError("choice", f"a class from 0 to {count(len(classes) - 1)}", choice)
+        label = None if choice is None else classes[choice]
+        with self._lock:
+            receipt = self.queue.answer(task, self.person, label, key=key, seconds=seconds)
+            for held in self._held.values():
+                held.discard(task)
+            return receipt
+
+    def undo(self, task: int, window: str) -> Task | None:
+        """Take back the answer to this task, if it is the latest one that stands.
+
+        Sent twice it takes back one answer: the second time None is the latest one's, or another's.
+        """
+        with self._lock:
+            if self._last() != task:
+                return None
+            given = self.queue.undo(self.person)
+            if given is not None:
+                self._hear(window)
+                self._held[window].add(given.id)
+            return given
+
+    def last(self) -> int | None:
+        """The task of this person's latest answer or skip that stands."""
+        with self._lock:
+            return self._last()
+
+    def summary(self) -> Summary:
+        """How the queue goes on; of large ones not newer than it is cheap to know."""
+        now = self._now()
+        if self._summary is None or now >= self._summary[0]:
+            told = summary(self.queue, self.person)
+            took = self._now() - now
+            self._summary = self._now() + _DEAREST * took, told
+        return self._summary[1]
+
+    def close(self) -> None:
+        """Give back whatever the person holds."""
+        self.queue.release(self.person)
+
+    def _last(self) -> int | None:
+        latest = (
+            select(answers.c.task)
+            .join(tasks, tasks.c.id == answers.c.task)
+            .where(tasks.c.queue == self.queue.id, answers.c.person == self.person)
+            .order_by(answers.c.event.desc())
+            .limit(1)
+        )
+        with self.queue.store.read() as connection:
+            return connection.execute(latest).scalar()
+
+    def _hear(self, window: str) -> None:
+        now = self._now()
+        for name in [name for name, at in self._heard.items() if now - at > _SILENT]:
+            self._forget(name)
+        self._heard[window] = now
+        self._held.setdefault(window, set())
+
+    def _forget(self, window: str) -> None:
+        self._heard.pop(window, None)
+        self._held.pop(window, None)

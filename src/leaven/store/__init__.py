@@ -1,0 +1,1 @@
+"""What must outlive the process: one relational schema, on SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""How a database of an earlier Leaven becomes one of this."""
