@@ -46,8 +46,10 @@ def command_lines() -> list[tuple[Path, str]]:
 
 
 def options(command: str) -> set[str]:
-    """The options that a command takes."""
-    return {name for p in COMMANDS[command].params for name in p.opts if name.startswith("--")}
+    """The options that a command takes; of a group, those of its commands."""
+    every = [COMMANDS[command], *getattr(COMMANDS[command], "commands", {}).values()]
+    params = [p for one in every for p in one.params]
+    return {name for p in params for name in p.opts if name.startswith("--")}
 
 
 def test_there_are_commands_to_check():

@@ -131,3 +131,48 @@ def test_when_all_is_asked_it_says_so(made: tuple[Path, Path, dict[str, str]], s
     assert command("query", made[0], "--ask", 500, "--store", store)["added"] == 138
     told = command("query", made[0], "--store", store, code=2)
     assert "left to ask" in told["error"]["message"]
+
+
+RULES = """
+[[rule]]
+kind = "threshold"
+column = "x12"
+operator = ">"
+value = 900
+label = "barolo"
+name = "proline"
+
+[[rule]]
+kind = "threshold"
+column = "x9"
+operator = "<"
+value = 3.5
+label = "grignolino"
+name = "pale"
+"""
+
+
+def test_rules_vote_and_their_labels_say_that_they_are_of_rules(
+    made: tuple[Path, Path, dict[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "rules.toml").write_text(RULES)
+    out = tmp_path / "weak.csv"
+    told = command("rules", made[1], tmp_path / "rules.toml", "--out", out)
+    rows = pa_csv.read_csv(out).to_pylist()
+    assert len(rows) == told["voted"] < told["records"] == 178
+    assert {row["origin"] for row in rows} == {"rule"}
+    right = sum(made[2][row["id"]] == row["prediction"] for row in rows)
+    assert right > 0.85 * len(rows)
+    assert told["weighed_by"] == "labelled records"
+    proline, pale = told["rules"]
+    assert proline["votes_for"] == ["barolo"]
+    assert proline["accuracy"]["n"] < 40
+    assert pale["conflict"] <= pale["overlap"] <= pale["coverage"]
+
+
+def test_a_wrong_file_of_rules_is_told(
+    made: tuple[Path, Path, dict[str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "rules.toml").write_text(RULES.replace("operator", "operater"))
+    told = command("rules", made[1], tmp_path / "rules.toml", code=2)
+    assert "operator" in told["error"]["message"]

@@ -13,6 +13,7 @@ import numpy as np
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
+from leaven.data.given import given, given_labelled_or_not
 from leaven.evaluate.run import Run
 from leaven.listing import choices, encoders, methods, pretexts
 
@@ -62,7 +63,7 @@ def check(
 
     tell = progress or (lambda _: None)
     tell(Progress("reading the records"))
-    dataset = _dataset(
+    dataset = given(
         data,
         label=label,
         modality=modality,
@@ -144,7 +145,7 @@ def fit(
     from leaven.evaluate.made import make_run
     from leaven.learn.rewriters import name_of
 
-    dataset = _dataset(
+    dataset = given(
         data,
         label=label,
         modality=modality,
@@ -226,7 +227,7 @@ def pretrain(
         "label": label, "modality": modality, "id": id, "group": group, "time": time,
         "labels": labels,
     }  # fmt: skip
-    dataset = _maybe_labelled(data, reading)
+    dataset = given_labelled_or_not(data, reading)
     asked = {"pretext": pretext, "encoder": encoder, "budget": budget, "seed": seed}
     whole = _changed(_recipe(recipe), asked, settings)
     command = _command("pretrain", dataset, reading, whole, out)
@@ -302,7 +303,7 @@ def curve(
     from leaven.evaluate.growing import grow_dataset
 
     (progress or (lambda _: None))(Progress("measuring learning curves"))
-    dataset = _dataset(data, label=label, modality=modality, id=id, group=group, labels=labels)
+    dataset = given(data, label=label, modality=modality, id=id, group=group, labels=labels)
     growth = grow_dataset(
         dataset,
         method,
@@ -351,36 +352,6 @@ def report(run: Run | str | Path, *, out: str | Path | None = None) -> Path:
 
         return Pretraining.load(run).report(out)
     return Run.load(run).report(out)
-
-
-def _dataset(data: Any, **how: Any) -> Dataset:
-    """A Dataset as it is, a path read, anything else as a data frame."""
-    if isinstance(data, Dataset):
-        return data
-    if isinstance(data, str | Path) or (
-        isinstance(data, list) and all(isinstance(d, str | Path) for d in data)
-    ):
-        return Dataset.read(data, **how)
-    how.pop("labels")
-    return Dataset.from_frame(data, **how)
-
-
-def _maybe_labelled(data: Any, reading: dict[str, Any]) -> Dataset:
-    """The data with their labels, or without where none are named and none can be found.
-
-    A table's labels must be named, or the column would be taken for a feature.
-    """
-    from leaven.core.errors import LeavenError
-
-    try:
-        return _dataset(data, **reading)
-    except LeavenError:
-        if reading["label"] is not None:
-            raise
-        dataset = _dataset(data, **reading | {"label": False})
-        if dataset.modality == "tabular":
-            raise
-        return dataset
 
 
 def _recipe(recipe: str | Path | Recipe | None) -> Recipe:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from leaven.evaluate.run import Run
     from leaven.label.queue import Queue
 
-__all__ = ["STORE", "export", "import_labels", "query", "review", "status"]
+__all__ = ["STORE", "export", "import_labels", "query", "review", "rules", "status"]
 
 #: The store that is used where none is named: beside the runs.
 STORE = "leaven.db"
@@ -185,6 +185,59 @@ def review(
     from leaven.serve.review import serve
 
     serve(_queue(run, store, queue), person=person, port=port, opened=opened)
+
+
+def rules(
+    data: Any,
+    file: str | Path,
+    *,
+    label: str | None = None,
+    out: str | Path | None = None,
+) -> dict[str, Any]:
+    """Weak labels: what the rules of a TOML file say of the records, and what it amounts to.
+
+    Votes are weighed by the accuracy of their rule on the labelled records; without any that a
+    rule votes on, by how the rules agree (see `label_models.data_programming`).
+
+    Parameters
+    ----------
+    data : a path, a Dataset or a data frame; labels are optional.
+    file : see `label.rules.file` for the format.
+    out : where the soft labels go, as predictions do; their `origin` is `rule`. Records on which
+        no rule votes are not in it.
+    """
+    import pyarrow as pa
+
+    from leaven.data.given import given_labelled_or_not
+    from leaven.evaluate.tables import predictions_table, write_table
+    from leaven.label.label_models import data_programming, weighted
+    from leaven.label.rules.file import read_rules
+    from leaven.label.rules.votes import apply
+
+    if out is not None:
+        write_table(None, Path(out))
+    read = read_rules(file)
+    dataset = given_labelled_or_not(data, {"label": label, "labels": None})
+    named = list(dict.fromkeys([*dataset.classes, *(read.classes or ())]))
+    votes = apply(read.rules, dataset, classes=named or None)
+    targets = votes.targets(dataset.labels.to_pylist())
+    known = (targets >= 0) & (votes.codes >= 0).any(1)
+    k = len(votes.classes)
+    soft = weighted(votes.codes, targets, k) if known.any() else data_programming(votes.codes, k)
+    if out is not None:
+        kept = soft.voted
+        table = predictions_table(votes.ids[kept], soft.probabilities[kept], votes.classes)
+        origin = pa.array(["rule"] * int(kept.sum()))
+        write_table(table.append_column("origin", origin), Path(out))
+    return {
+        "records": len(votes),
+        "voted": int(soft.voted.sum()),
+        "named": int((soft.named() >= 0).sum()),
+        "weighed_by": "labelled records" if known.any() else "agreement of the rules",
+        "note": soft.note,
+        "rules": [asdict(row) for row in votes.table(targets)],
+        "failures": [asdict(one) for one in votes.failures[:100]],
+    }
 
 
 def _rows(file: str | Path, classes: Sequence[str]) -> list[tuple[str, str, str]]:

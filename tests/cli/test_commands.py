@@ -120,6 +120,7 @@ def test_fit_hands_on_its_options(api):
         *("fit", "x.csv", "--label", "y", "--method", "fixmatch", "--encoder", "enc"),
         *("--budget", "400steps", "--seed", "3", "--out", "o"),
         *("--recipe", "r.toml", "--audit", "truth", "--rewrite", "context", "--fresh", "--json"),
+        *("--answers", "more.csv"),
         *("--set", "accept=AtLeast(0.8)", "--set", "accept=Steady", "--set", "weight=2"),
         *("--pretrain", "simclr", "--tune"),
     )
@@ -143,6 +144,7 @@ def test_fit_hands_on_its_options(api):
         "recipe": "r.toml",
         "rewrite": "context",
         "settings": {"accept": ["AtLeast(0.8)", "Steady"], "weight": 2},
+        "answers": "more.csv",
         "fresh": True,
         "progress": None,
     }

@@ -49,7 +49,7 @@ EXIT_INTERRUPTED = 130
 #: The commands in the order in which one comes to need them.
 _COMMANDS = (
     *("check", "fit", "predict", "compare", "curve", "distil", "pretrain"),
-    *("query", "review", "queue", "label"),
+    *("query", "review", "queue", "label", "rules"),
     *("methods", "pretexts", "encoders", "report"),
 )
 

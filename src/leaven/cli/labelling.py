@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 
 from leaven.cli.app import app, print_json
-from leaven.cli.options import RESULT, Json, RunFolder, Seed
+from leaven.cli.options import RESULT, Data, Json, Label, RunFolder, Seed
 from leaven.cli.words import interval, plain
 from leaven.core.wording import count, decimal, many, percent
 
-__all__ = ["export", "import_", "label", "query", "queue", "review"]
+__all__ = ["export", "import_", "label", "query", "queue", "review", "rules"]
 
 Store = Annotated[
     str | None,
@@ -203,6 +203,49 @@ def review(
         queue=queue,
         opened=lambda url: typer.echo(f"Answer here: {url}\nThe link is yours alone. Ctrl-C ends."),
     )
+
+
+@app.command()
+def rules(
+    data: Data,
+    file: Annotated[str, typer.Argument(metavar="RULES", help="A TOML file of rules.")],
+    label: Label = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Soft labels: .csv, .parquet or .jsonl.", rich_help_panel=RESULT
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Weak labels: apply rules to the records, and say how far they cover, differ and are right."""
+    from leaven.cli.progress import progress_line
+
+    with progress_line(quiet=as_json):
+        from leaven import labelling
+
+        told = labelling.rules(data, file, label=label, out=out)
+    if as_json:
+        print_json(told)
+        return
+    console = _console()
+    _say(
+        console,
+        f"{count(told['voted'])} of {many(told['records'], 'record', 'records')} get a vote, "
+        f"{count(told['named'])} a class; rules are weighed by the {told['weighed_by']}.",
+        "bold",
+    )
+    head = ("rule", "votes for", "covers", "with others", "against others", "right")
+    _rows(console, head, [_rule(one) for one in told["rules"]])
+    for one in told["failures"][:5]:
+        _say(console, f"{plain(one['rule'])} failed on {plain(one['record'])}: "
+             f"{plain(one['message'])}", "yellow")  # fmt: skip
+
+
+def _rule(one: Mapping[str, Any]) -> tuple[str, ...]:
+    shares = (percent(one[name]) for name in ("coverage", "overlap", "conflict"))
+    right = f"{interval(one['accuracy'])} of {one['accuracy']['n']}" if one["accuracy"] else ""
+    return (one["rule"], ", ".join(one["votes_for"]), *shares, right)
 
 
 def _console() -> Any:

@@ -123,7 +123,7 @@ class Queue:
         clock: Callable[[], float] = time.time,
     ) -> Queue:
         """The queue of this name, made if it is not there; its classes grow by new ones."""
-        _check_name("queue", name, _NAME)
+        _check_name("queue", name)
         classes = list(dict.fromkeys(classes))
         told = {
             "name": name, "created": clock(), "modality": modality, "classes": classes,
@@ -203,8 +203,8 @@ class Queue:
         None of them is held by as many others as could still answer it, has been answered or
         skipped by this person, or is for somebody else. Fewer than `count` where there are no more.
         """
-        _check_person(person)
-        _check_seconds("seconds", seconds)
+        _check_name("person", person)
+        _check_seconds(seconds)
         if count < 1:
             raise SettingError("count", "at least 1", count)
         now = self._clock()
@@ -246,11 +246,10 @@ class Queue:
         Raises UnknownNameError for a label that is no class of the queue, DataError for a task that
         it does not have, StoreError where it could not be kept.
         """
-        _check_person(person)
+        _check_name("person", person)
         _check_name("key", key, _KEY)
         _check_note(note)
-        if seconds is not None:
-            _check_seconds("seconds", seconds)
+        _check_seconds(seconds)
         if label is None and final:
             raise SettingError("label", "a class of the queue in a final answer", None)
         self._check_labels([label] if label is not None else [])
@@ -283,8 +282,8 @@ class Queue:
         Both stay in the history. None where nothing of theirs stands. Where others hold all places
         of the task, it may be answered again, but is not held (`until` is 0).
         """
-        _check_person(person)
-        _check_seconds("seconds", seconds)
+        _check_name("person", person)
+        _check_seconds(seconds)
         now = self._clock()
         with self.store.write(self.id) as connection:
             latest = (
@@ -328,7 +327,7 @@ class Queue:
         if ask.kind == "gold" and ask.truth is None:
             raise SettingError("truth", "the known answer of a gold question", None)
         if ask.assigned is not None:
-            _check_person(ask.assigned)
+            _check_name("assigned", ask.assigned)
         for column in (tasks.c.record, tasks.c.content, tasks.c.kind, tasks.c.batch):
             text, longest = getattr(ask, column.name), getattr(column.type, "length", None)
             if not _is_kept(text) or len(text) > (longest or len(text)):
@@ -348,9 +347,8 @@ class Queue:
             with self.store.read() as connection:
                 query = select(queues.c.classes).where(queues.c.id == self.id)
                 self.classes = tuple(connection.execute(query).scalar_one())
-        for label in labels:
-            if label not in self.classes:
-                raise UnknownNameError("label", str(label), self.classes)
+        for unknown in (label for label in labels if label not in self.classes):
+            raise UnknownNameError("label", str(unknown), self.classes)
 
     def _next(self, person: str) -> Select[Any]:
         """The tasks that this person may be asked, the most urgent first."""
@@ -436,14 +434,10 @@ def _is_kept(text: str) -> bool:
     return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
 
 
-def _check_name(parameter: str, name: str, longest: int) -> None:
+def _check_name(parameter: str, name: str, longest: int = _NAME) -> None:
     odd = any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
     if odd or not name.strip() or len(name) > longest:
         raise SettingError(parameter, f"a name of 1 to {longest} printable characters", name)
-
-
-def _check_person(person: str) -> None:
-    _check_name("person", person, _NAME)
 
 
 def _check_note(note: str | None) -> None:
@@ -451,6 +445,6 @@ def _check_note(note: str | None) -> None:
         raise SettingError("note", "text", note)
 
 
-def _check_seconds(parameter: str, seconds: float) -> None:
-    if not 0 <= seconds < math.inf:
-        raise SettingError(parameter, "a number of seconds, at least 0", seconds)
+def _check_seconds(seconds: float | None) -> None:
+    if seconds is not None and not 0 <= seconds < math.inf:
+        raise SettingError("seconds", "a number of seconds, at least 0", seconds)

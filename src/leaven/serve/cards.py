@@ -18,9 +18,11 @@ from leaven.serve import plots
 
 __all__ = ["card", "page"]
 
-_KEYS = 9  # digits that choose
+_KEYS = "1234567890"  # that choose
+_BRIEF = 16  # signs of a name that leaves room for another beside it on a phone
 _NEAR = 3
-_LONGEST = 1_000  # of a name, a reason
+_LONGEST = 1_000  # of a name
+_LONGEST_REASON = 300
 _LONGEST_TEXT = 20_000
 _LONGEST_CELL = 400
 _MOST_CELLS = 200
@@ -38,21 +40,25 @@ def card(task: Task, classes: Sequence[str]) -> str:
         task=task.id,
         record=clean(task.record, _LONGEST),
         shown=_large(task.shown),
-        answers=_answers(task, classes),
-        more=len(classes) > _KEYS,
-        reason=clean(task.reason, _LONGEST),
+        answers=(answers := _answers(task, classes)),
+        brief=all(len(one["name"]) <= _BRIEF for one in answers),
+        reason=clean(task.reason, _LONGEST_REASON),
         neighbours=_neighbours(task.shown),
     )
 
 
 def _answers(task: Task, classes: Sequence[str]) -> list[dict[str, Any]]:
-    """The answers that have keys: all classes in their order, or the likeliest of many."""
+    """The answers that have keys: all classes in their order, or the likeliest of many.
+
+    Classes that are digits have themselves for keys.
+    """
     place = {name: i for i, name in enumerate(classes)}
     guessed = [(place[name], share) for name, share in task.guess if name in place]
     chosen = list(range(len(classes)))
-    if len(classes) > _KEYS:
+    if len(classes) > len(_KEYS):
         likely = [i for i, _ in guessed]
-        chosen = (likely + [i for i in chosen if i not in set(likely)])[:_KEYS]
+        chosen = (likely + [i for i in chosen if i not in set(likely)])[: len(_KEYS)]
+    keys = classes if set(classes) <= set(_KEYS) else _KEYS
     guess, confidence = guessed[0] if guessed else (None, None)
     return [
         {
@@ -62,7 +68,7 @@ def _answers(task: Task, classes: Sequence[str]) -> list[dict[str, Any]]:
             "confidence": confidence if i == guess else None,
             "is_guess": i == guess,
         }
-        for key, i in enumerate(chosen, 1)
+        for key, i in zip(keys, chosen, strict=False)
     ]
 
 

@@ -41,6 +41,7 @@ class Desk:
         self._lock = threading.Lock()
         self._held: dict[str, set[int]] = {}
         self._heard: dict[str, float] = {}
+        self._loose: set[int] = set()  # leased, and held by no window
         self._summary: tuple[float, Summary] | None = None
 
     @property
@@ -62,12 +63,14 @@ class Desk:
             self._hear(window)
             others = {t for name, held in self._held.items() if name != window for t in held}
             left_out = others | set(unsent)
-            wanted = min(len(left_out) + max(_AHEAD, len(have)), _MOST)
+            ours = (self._loose | set(have)) - left_out
+            wanted = min(len(left_out) + max(_AHEAD, len(ours)), _MOST)
             leased = self.queue.lease(self.person, wanted, seconds=LEASE)
             found = [task for task in leased if task.id not in left_out]
             place = {task: i for i, task in enumerate(have)}
             found.sort(key=lambda task: place.get(task.id, len(place)))
             self._held[window] = {task.id for task in found[:_AHEAD]}
+            self._loose = {task.id for task in found[_AHEAD:]}
             return found[:_AHEAD]
 
     def leave(self, window: str) -> None:
@@ -76,6 +79,7 @@ class Desk:
             self._forget(window)
             if not self._held:
                 self.queue.release(self.person)
+                self._loose.clear()
 
     def answer(self, task: int, choice: int | None, *, key: str, seconds: float | None) -> Receipt:
         """Keep the class at the position `choice`, or with None that the person skips it."""
@@ -141,4 +145,4 @@ class Desk:
 
     def _forget(self, window: str) -> None:
         self._heard.pop(window, None)
-        self._held.pop(window, None)
+        self._loose |= self._held.pop(window, set())

@@ -71,7 +71,7 @@ class Guard:
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message = message | {"headers": [*message["headers"], *ours]}
+                message["headers"] = [*message["headers"], *ours]
             await send(message)
 
         headers = Headers(scope=scope)
@@ -155,14 +155,14 @@ async def _body(headers: Headers, receive: Receive) -> bytes | None:
     told = headers.get("content-length", "0")
     if not told.isdecimal() or int(told) > _LARGEST:
         return None
-    body = b""
+    body = bytearray()
     while True:
         message = await receive()
         body += message.get("body", b"")
         if len(body) > _LARGEST:
             return None
         if message["type"] != "http.request" or not message.get("more_body"):
-            return body
+            return bytes(body)
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

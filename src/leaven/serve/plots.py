@@ -34,7 +34,7 @@ def series(channels: Sequence[tuple[str, Sequence[float | None]]], width: int) -
             continue
         low, most = min(known), max(known)
         told.append(f"{name}: {len(values)} places from {_short(low)} to {_short(most)}")
-        y = Scale(low, most, top + high - 32, top + 6, 3)
+        y = Scale(low, most, top + high - 32, top + 6, 5)
         shapes += [line(_LEFT, y(t), width - 8, y(t), "grid") for t in y.ticks]
         shapes += [text(_LEFT - 6, y(t) + 4, _short(t), "soft small", "end") for t in y.ticks]
         for there, run in groupby(enumerate(values), key=lambda one: one[1] is not None):

@@ -118,16 +118,10 @@ async function take() {
   if (first?.gone) say("Somebody else has that record now.");
   const known = new Set(line.map((card) => card.task));
   for (const one of tasks) {
-    const isNew = one.html && !known.has(one.task) && !waiting.has(one.task);
-    if (isNew && !answeredSince(one.task, unsent)) line.push(card(one));
+    if (one.html && !known.has(one.task) && !waiting.has(one.task)) line.push(card(one));
   }
   show();
   return null;
-}
-
-// Whether an answer to it went out after the server was asked.
-function answeredSince(task, unsent) {
-  return !unsent.includes(task) && outbox.tasks().has(task);
 }
 
 // Cards
@@ -301,7 +295,7 @@ function onKey(event) {
 function meant(event) {
   const latin = /^[\x20-\x7e]$/.test(event.key);
   const key = latin || event.key.length > 1 ? event.key : event.code.replace(/^Key/, "");
-  const digit = /^[1-9]$/.exec(event.key)?.[0] ?? unshifted(event);
+  const digit = /^[0-9]$/.exec(event.key)?.[0] ?? unshifted(event);
   const button = digit && line[0]?.node.querySelector(`.answer[data-key="${digit}"]`);
   if (button) return () => choose(button);
   const actions = {
@@ -320,7 +314,7 @@ function meant(event) {
 // Where digits are typed with shift, the keys themselves choose.
 function unshifted(event) {
   if (event.shiftKey || /^[a-z/?]$/i.test(event.key)) return undefined;
-  return /^Digit([1-9])$/.exec(event.code)?.[1];
+  return /^Digit([0-9])$/.exec(event.code)?.[1];
 }
 
 // Ends being away; true where that is all that a key or a click does.

@@ -10,6 +10,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Make all five tables."""
     op.create_table(
         "queues",
         sa.Column("id", sa.Integer(), nullable=False),
