@@ -35,6 +35,7 @@ class Asked:
     added: int
     waiting: int
     unreadable: int
+    precision: dict[str, Any] | None
     asks: tuple[dict[str, Any], ...]
 
 
@@ -46,6 +47,7 @@ def query(
     strategy: str = "auto",
     explore: float = 0.1,
     wanted: int = 1,
+    suspects: bool = False,
     store: str | Path | None = None,
     queue: str | None = None,
     seed: int = 0,
@@ -59,12 +61,14 @@ def query(
     strategy : one of `leaven.label.strategy.STRATEGIES`, or `auto`.
     explore : the share of them drawn at random.
     wanted : how many different people are to answer each.
+    suspects : ask about labelled records instead, those whose label is most probably wrong.
     store : a file or URL, see `Store`; by default `leaven.db` beside the run.
     queue : its name; by default that of the data.
 
     Raises LeavenError for data, names or a store that cannot be used.
     """
     from leaven.evaluate.run import Run
+    from leaven.label.querying import doubt
     from leaven.label.querying import query as ask
     from leaven.label.queue import Queue
     from leaven.label.results import standing, waiting
@@ -83,13 +87,17 @@ def query(
     )
     tell(Progress("looking for the records worth most"))
     known = [one.record for one in standing(found)] + waiting(found)
-    asked = ask(
-        opened_run, dataset, count,
-        strategy=strategy, explore=explore, wanted=wanted, waiting=known, seed=seed,
-    )  # fmt: skip
+    how: dict[str, Any] = {"wanted": wanted, "waiting": known, "seed": seed}
+    if suspects:
+        asked = doubt(opened_run, dataset, count, **how)
+    else:
+        asked = ask(opened_run, dataset, count, strategy=strategy, explore=explore, **how)
     added = found.add(asked.asks)
     told = tuple(_told(one) for one in asked.asks)
-    return Asked(found.name, repr(kept), asked.strategy, added, len(known), asked.unreadable, told)
+    precision = asdict(asked.precision) if asked.precision else None
+    return Asked(
+        found.name, repr(kept), asked.strategy, added, len(known), asked.unreadable, precision, told
+    )
 
 
 def status(

@@ -9,8 +9,12 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
-    RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test,
-)  # fmt: skip
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select
 
 from leaven.label.queue import Ask, Queue, Task
@@ -177,7 +181,7 @@ class Model(RuleBasedStateMachine):
 @pytest.fixture
 def examples(address: str) -> int:
     """Fewer on the server, where each step takes longer."""
-    return 60 if address.startswith("sqlite") else 15
+    return 40 if address.startswith("sqlite") else 10
 
 
 def test_any_sequence_of_steps_ends_as_the_model_says(store: Store, examples: int):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from html.parser import HTMLParser
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from leaven.label.queue import Queue, Task
@@ -135,6 +136,20 @@ def test_an_undo_of_what_is_not_the_latest_takes_nothing_back(queue: Queue):
     assert 3 not in {task.id for task in desk.take("two", [], [])}  # the first window has it
 
 
+def test_a_dear_summary_is_used_for_a_while(queue: Queue):
+    """Each look at the clock takes a second, so a summary takes one as well."""
+    ticks = itertools.count()
+    desk = Desk(queue, "me", now=lambda: float(next(ticks)))
+    assert desk.summary(exact=False).done == 0
+    desk.answer(1, 0, key="key-0001", seconds=None)
+    assert desk.summary(exact=False).done == 0
+    assert desk.summary().done == 1
+    for task in (2, 3):
+        desk.answer(task, 0, key=f"key-000{task}", seconds=None)
+    seen = [desk.summary(exact=False).done for _ in range(40)]
+    assert (seen[0], seen[-1]) == (1, 3)
+
+
 def test_places_differ_by_queue_and_person(tmp_path: Path, queue: Queue):
     other = a_queue(tmp_path / "other.db")
     places = {Desk(queue, "me").place, Desk(queue, "you").place, Desk(other, "me").place}
@@ -174,6 +189,7 @@ _SHOWN = st.fixed_dictionaries(
 )  # fmt: skip
 
 
+@settings(max_examples=60)
 @given(_SHOWN, st.lists(_WORDS, min_size=1, max_size=14, unique=True), _WORDS, st.data())
 def test_no_record_name_or_reason_does_harm(
     shown: dict[str, Any], classes: list[str], word: str, data: st.DataObject
@@ -228,6 +244,7 @@ def test_a_row_of_many_columns_says_how_many_are_left_out():
 _NUMBERS = st.floats(allow_nan=False, allow_infinity=False, width=32) | st.none()
 
 
+@settings(max_examples=40)
 @given(st.lists(st.tuples(_WORDS, st.lists(_NUMBERS, min_size=1, max_size=9)), min_size=1))
 def test_a_series_is_drawn_within_its_frame(channels: list[tuple[str, list[float | None]]]):
     drawn = str(series(channels[:6], 328))

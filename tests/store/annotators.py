@@ -26,7 +26,7 @@ from leaven.label.queue import Ask, Queue
 from leaven.store.store import Store
 
 PEOPLE = ("anna", "ben", "carl")
-MOMENT = 0.02  # seconds at most between a step and a kill
+MOMENT = 0.012  # seconds at most between a step and a kill
 PATIENCE = 60.0
 
 
@@ -90,7 +90,7 @@ def main(address: str, name: str, folder: str, kills: str, seed: str) -> None:
                     os.write(2, repr(sys.exc_info()[1]).encode())
                     os._exit(1)
             alive[person] = child
-        for _ in range(chance.randint(0, 4)):
+        for _ in range(chance.randint(0, 3)):
             if not select.select([seen], [], [], PATIENCE)[0]:
                 sys.exit(f"nobody did anything for {PATIENCE} s")
             os.read(seen, 1)

@@ -47,7 +47,7 @@ def postgres() -> Iterator[MakeAddress]:
         [*made, "--no-instructions", "--locale=C"], check=True, stdout=subprocess.DEVNULL, **told
     )
     served = f"'{home / 'postgres'}' -D data -F -k '{folder}' -c listen_addresses= <&- & read -r _"
-    shell = ["sh", "-c", f"{served}; kill -INT $!; wait $!"]
+    shell = ["sh", "-c", f"{served}; kill -QUIT $!; wait $!"]
     server = subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **told)
     try:
         admin = create_engine(

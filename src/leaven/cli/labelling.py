@@ -60,6 +60,9 @@ def query(
     people: Annotated[
         int, typer.Option(metavar="NUMBER", help="How many people are to answer each.")
     ] = 1,
+    suspects: Annotated[
+        bool, typer.Option("--suspects", help="Ask about labels that are probably wrong instead.")
+    ] = False,
     store: Store = None,
     queue: QueueName = None,
     seed: Seed = None,
@@ -78,6 +81,7 @@ def query(
             strategy=strategy,
             explore=explore,
             wanted=people,
+            suspects=suspects,
             store=store,
             queue=queue,
             seed=seed or 0,
@@ -93,6 +97,8 @@ def query(
         f"chosen by {told.strategy}. Answer them: leaven review {run}",
         "bold",
     )
+    if told.precision:
+        _say(console, f"Expected to be wrong of these: {interval(told.precision)}.")
     if told.unreadable:
         _say(console, f"{many(told.unreadable, 'record', 'records')} could not be read.", "yellow")
     _rows(

@@ -30,8 +30,8 @@ _REPEATS = ((400, 5), (1500, 3))
 #: all folds, sizes and shares are, or a half of each.
 _RUNGS = ((4000, True), (1000, True), (1000, False), (250, False))
 #: Records times fits that are worth a run's while where no time is given, and nothing may depend on
-#: the clock: some seconds of work on most data.
-_WORK = 150_000
+#: the clock: some seconds of work on most data. And fits, which have a price of their own.
+_WORK, _FITS = 150_000, 100
 _NONE = np.zeros(0, np.int64)
 
 
@@ -90,6 +90,7 @@ class Plan:
                 break
         if seconds is None:
             fitting = int(_WORK / (plan.fits * (n + plan.pool)))
+            fitting = min(fitting, _FITS // plan.fits)
             plan = replace(plan, repeats=min(plan.repeats, max(fitting, 1)))
         return plan
 

@@ -151,6 +151,7 @@ class Queue:
         A record that is in the batch already, or waits for an answer to the same kind of question,
         is left as it is.
         """
+        _check_name("person", person)
         for ask in asks:
             self._check(ask)
         with self.store.write(self.id) as connection:
@@ -182,7 +183,8 @@ class Queue:
 
     def withdraw(self, records: Sequence[str], *, person: str = "leaven", note: str = "") -> int:
         """Ask nobody about these any more; answers that are there stay. Returns how many tasks."""
-        _check_note(note)
+        _check_name("person", person)
+        _check_text("note", note)
         count = 0
         with self.store.write(self.id) as connection:
             for some in _parts(list(dict.fromkeys(records))):
@@ -248,7 +250,7 @@ class Queue:
         """
         _check_name("person", person)
         _check_name("key", key, _KEY)
-        _check_note(note)
+        _check_text("note", note)
         _check_seconds(seconds)
         if label is None and final:
             raise SettingError("label", "a class of the queue in a final answer", None)
@@ -328,11 +330,8 @@ class Queue:
             raise SettingError("truth", "the known answer of a gold question", None)
         if ask.assigned is not None:
             _check_name("assigned", ask.assigned)
-        for column in (tasks.c.record, tasks.c.content, tasks.c.kind, tasks.c.batch):
-            text, longest = getattr(ask, column.name), getattr(column.type, "length", None)
-            if not _is_kept(text) or len(text) > (longest or len(text)):
-                at_most = f" of at most {longest} characters" if longest else ""
-                raise SettingError(column.name, f"text{at_most}", text)
+        for name in ("record", "content", "kind", "batch", "reason"):
+            _check_text(name, getattr(ask, name), getattr(tasks.c[name].type, "length", None))
         try:
             json.dumps([ask.shown, ask.guess, ask.origin], allow_nan=False)
         except (TypeError, ValueError) as wrong:
@@ -429,20 +428,19 @@ def _parts(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
         yield whole[start : start + _ROWS]
 
 
-def _is_kept(text: str) -> bool:
-    """Whether both databases keep it: no NUL, no half of a character."""
-    return "\0" not in text and (text.isascii() or not any("\ud800" <= c <= "\udfff" for c in text))
+def _check_text(parameter: str, told: str | None, longest: int | None = None) -> None:
+    """Both databases keep it: no NUL, no half of a character."""
+    told = told or ""
+    odd = "\0" in told or any("\ud800" <= sign <= "\udfff" for sign in told)
+    if odd or len(told) > (longest or len(told)):
+        at_most = f" of at most {longest} characters" if longest else ""
+        raise SettingError(parameter, f"text{at_most}", told)
 
 
 def _check_name(parameter: str, name: str, longest: int = _NAME) -> None:
     odd = any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
     if odd or not name.strip() or len(name) > longest:
         raise SettingError(parameter, f"a name of 1 to {longest} printable characters", name)
-
-
-def _check_note(note: str | None) -> None:
-    if note is not None and not _is_kept(note):
-        raise SettingError("note", "text", note)
 
 
 def _check_seconds(seconds: float | None) -> None:

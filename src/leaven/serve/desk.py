@@ -20,7 +20,8 @@ __all__ = ["LEASE", "Desk"]
 _AHEAD = 3  # the record in the middle and two that wait behind it
 _SILENT = LEASE = 15 * 60.0  # seconds a record is held; so long silent, a window counts as closed
 _MOST = 200  # tasks of one person at once
-_DEAREST = 20  # a summary is reused for as many times the time that it took
+_CHEAP = 0.05  # seconds: a summary that takes longer
+_SPARED = 20  # is used for as many times the time that it took
 
 
 class Desk:
@@ -46,11 +47,14 @@ class Desk:
 
     @property
     def place(self) -> str:
-        """What a browser keeps this person's unsent answers under: another queue has another."""
+        """What a browser keeps this person's unsent answers under.
+
+        Another queue has another, and one whose database is moved keeps its own.
+        """
         with self.queue.store.read() as connection:
             made = select(queues.c.created).where(queues.c.id == self.queue.id)
             created = connection.execute(made).scalar_one()
-        told = (self.queue.store.address, self.queue.name, created, self.person)
+        told = (self.queue.name, created, self.person)
         return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 
     def take(self, window: str, have: Sequence[int], unsent: Collection[int]) -> list[Task]:
@@ -63,7 +67,7 @@ class Desk:
             self._hear(window)
             others = {t for name, held in self._held.items() if name != window for t in held}
             left_out = others | set(unsent)
-            ours = (self._loose | set(have)) - left_out
+            ours = (self._loose | self._held[window] | set(have)) - left_out
             wanted = min(len(left_out) + max(_AHEAD, len(ours)), _MOST)
             leased = self.queue.lease(self.person, wanted, seconds=LEASE)
             found = [task for task in leased if task.id not in left_out]
@@ -112,13 +116,13 @@ class Desk:
         with self._lock:
             return self._last()
 
-    def summary(self) -> Summary:
-        """How the queue goes on; of large ones not newer than it is cheap to know."""
+    def summary(self, *, exact: bool = True) -> Summary:
+        """How the queue goes on; unless exact, that of a large one may be some seconds old."""
         now = self._now()
-        if self._summary is None or now >= self._summary[0]:
+        if exact or self._summary is None or now >= self._summary[0]:
             told = summary(self.queue, self.person)
             took = self._now() - now
-            self._summary = self._now() + _DEAREST * took, told
+            self._summary = self._now() + (_SPARED * took if took > _CHEAP else 0), told
         return self._summary[1]
 
     def close(self) -> None:

@@ -232,7 +232,7 @@ def _taken(desk: Desk, told: _Take) -> dict[str, Any]:
         "tasks": [_given(desk, task, drawn=task.id not in have) for task in found],
         "lease": LEASE,
         "last": desk.last(),
-        "progress": _progress(desk.summary()),
+        "progress": _progress(desk.summary(exact=not found)),
     }
 
 

@@ -142,8 +142,11 @@ def _engine(url: URL) -> Engine:
 def _engine_settings(url: URL) -> dict[str, Any]:
     kept: dict[str, Any] = {"poolclass": QueuePool, "pool_timeout": _WAIT}
     if url.get_backend_name() == "postgresql":
+        told: dict[str, Any] = {"connect_timeout": int(_WAIT)}
+        if "options" not in url.query:
+            told["options"] = f"-c lock_timeout={_WAIT * 1000:.0f}"
         # A connection that was cut is noticed before it is used again, not by a person's answer.
-        return kept | {"pool_pre_ping": True, "connect_args": {"connect_timeout": int(_WAIT)}}
+        return kept | {"pool_pre_ping": True, "connect_args": told}
     if url.database in (None, "", ":memory:") or url.query.get("mode") == "memory":
         # Its connection is the database: one, which the threads take in turn.
         once = {"pool_size": 1, "max_overflow": 0}
@@ -195,6 +198,7 @@ def _reason(said: str, place: str) -> str:
         ("disk is full", "has no room: the disk is full. Free some and try again."),
         ("No space left", "has no room: the disk is full. Free some and try again."),
         ("locked", f"is held by others for over {_WAIT:.0f} s. Try again."),
+        ("lock timeout", f"is held by others for over {_WAIT:.0f} s. Try again."),
         ("unable to open", "cannot be opened. Does its folder exist, and may this user write it?"),
         ("not a database", "is no database. Name another file, or restore this one."),
         ("malformed", "is damaged. Restore it from a backup."),

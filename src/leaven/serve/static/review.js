@@ -346,7 +346,8 @@ function onClick(event) {
 const options = [...$("classes").children];
 const plain = (name) => name.normalize("NFKD").replace(/\p{M}/gu, "").toLowerCase();
 const names = options.map((option) => plain(option.textContent));
-let active = -1;
+let found = []; // options with what was typed in their name, those that begin with it first
+let active = 0;
 
 function find() {
   if (!line.length) return;
@@ -359,21 +360,21 @@ function filter() {
   const wanted = plain($("name").value.trim());
   const rank = names.map((name) => (name.startsWith(wanted) ? 0 : name.includes(wanted) ? 1 : 2));
   options.forEach((option, i) => (option.hidden = rank[i] === 2));
-  point(rank.indexOf(Math.min(...rank)));
-  $("none").hidden = Math.min(...rank) < 2;
+  found = [0, 1].flatMap((wanted) => options.filter((_, i) => rank[i] === wanted));
+  $("classes").append(...found);
+  $("none").hidden = found.length > 0;
+  point(0);
 }
 
 function point(place) {
-  options[active]?.setAttribute("aria-selected", "false");
-  active = options[place]?.hidden ? -1 : place;
-  options[active]?.setAttribute("aria-selected", "true");
-  options[active]?.scrollIntoView({ block: "nearest" });
-  $("name").setAttribute("aria-activedescendant", options[active]?.id ?? "");
+  found.forEach((option, i) => option.setAttribute("aria-selected", String(i === place)));
+  active = place;
+  found[active]?.scrollIntoView({ block: "nearest" });
+  $("name").setAttribute("aria-activedescendant", found[active]?.id ?? "");
 }
 
 function step(by) {
-  const seen = options.flatMap((option, i) => (option.hidden ? [] : [i]));
-  if (seen.length) point(seen[(seen.indexOf(active) + by + seen.length) % seen.length]);
+  if (found.length) point((active + by + found.length) % found.length);
 }
 
 function pick(option) {
@@ -385,7 +386,11 @@ function pick(option) {
 $("name").addEventListener("input", filter);
 $("name").addEventListener("keydown", (event) => {
   if (event.isComposing) return;
-  const moves = { ArrowDown: () => step(1), ArrowUp: () => step(-1), Enter: () => pick(options[active]) };
+  const moves = {
+    ArrowDown: () => step(1),
+    ArrowUp: () => step(-1),
+    Enter: () => pick(found[active]),
+  };
   if (!moves[event.key]) return;
   event.preventDefault();
   moves[event.key]();
