@@ -108,17 +108,14 @@ def test_the_next_record_is_there_before_the_server_has_answered(browser: Browse
         window = opened(browser, address)
         shown(window, 0)
         window.until("document.querySelectorAll('.record').length === 3")
-        window.call("Network.enable")
-        window.call(
-            "Network.emulateNetworkConditions",
-            offline=False, latency=700, downloadThroughput=-1, uploadThroughput=-1,
-        )  # fmt: skip
+        window.call("Fetch.enable", patterns=[{"urlPattern": "*/answer"}])  # none goes out
         window.press("1")
         window.press("2")
         there = f"document.querySelector('{RECORD} .shown').innerText.trim()"
         assert window.value(there) == "text number 2"
         assert not said(queue)
         assert waiting(window) == 2
+        window.call("Fetch.disable")
         saved(window)
         assert said(queue) == {"r0": "ham", "r1": "spam"}
 

@@ -26,7 +26,7 @@ from leaven.learn.train import LoopMethod
 
 __all__ = ["EXCLUDED", "METHOD_CHECKS", "Made", "check_method", "made_problem"]
 
-_SHORT = 12  # steps, where only sameness is asked
+_SHORT = 30  # steps, where only sameness is asked
 _LONG = 100  # steps, where something must be learnt
 #: Steps of methods that have learnt little after 100: of targets that are means of a record's last
 #: visits, and of weak forces upon the features.
