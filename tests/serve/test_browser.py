@@ -103,6 +103,64 @@ def test_a_queue_is_worked_through_by_keyboard(browser: Browser, queue: Queue):
     assert all(0 <= seconds < 60 for seconds in times if seconds is not None)
 
 
+def test_after_a_reload_the_latest_answer_is_still_taken_back(browser: Browser, queue: Queue):
+    with served(queue) as address:
+        window = opened(browser, address)
+        shown(window, 0)
+        window.press("1")
+        shown(window, 1)
+        saved(window)
+        window.open(address)
+        shown(window, 1)
+        window.call("Fetch.enable", patterns=[{"urlPattern": "*/undo"}])
+        window.press("u")
+        window.press("2")  # would be said of another record than the one that is on its way
+        assert waiting(window) == 1
+        window.call("Fetch.disable")
+        shown(window, 0)
+        saved(window)
+        assert not said(queue)
+        window.press("2")
+        shown(window, 1)
+        saved(window)
+    assert said(queue) == {"r0": "spam"}
+
+
+def test_what_was_answered_anew_is_not_asked_once_more(browser: Browser, queue: Queue):
+    """The second answer is given before the server has taken the first one back."""
+    with served(queue) as address:
+        window = opened(browser, address)
+        shown(window, 0)
+        window.press("1")
+        shown(window, 1)
+        saved(window)
+        window.call("Fetch.enable", patterns=[{"urlPattern": "*/undo"}])
+        window.press("u")
+        shown(window, 0)
+        window.press("2")
+        shown(window, 1)
+        window.call("Fetch.disable")
+        saved(window)
+        assert window.value(f"document.querySelector('{RECORD}').dataset.task") == "2"
+    kinds = [one["kind"] for one in history(queue, "r0")]
+    assert kinds == ["asked", "answered", "undone", "answered"]
+    assert said(queue) == {"r0": "spam"}
+
+
+def test_a_record_that_is_withdrawn_goes_from_the_page(browser: Browser, queue: Queue):
+    with served(queue) as address:
+        window = opened(browser, address)
+        shown(window, 0)
+        window.until("document.querySelectorAll('.record').length === 3")
+        queue.withdraw(["r0", "r2"])
+        window.value("dispatchEvent(new Event('online'))")
+        shown(window, 1)
+        window.until("document.querySelectorAll('.record').length === 3")
+        window.until("document.querySelector('#said').innerText.includes('no longer yours')")
+        line = "[...document.querySelectorAll('.record')].map((one) => one.dataset.task)"
+        assert window.value(line) == ["2", "4", "5"]
+
+
 def test_the_next_record_is_there_before_the_server_has_answered(browser: Browser, queue: Queue):
     with served(queue) as address:
         window = opened(browser, address)
@@ -305,10 +363,11 @@ def test_two_windows_of_one_person_show_two_records(browser: Browser, queue: Que
         other.press("2")
         saved(one)
         assert said(queue) == {"r0": "ham", "r3": "spam"}
-        browser.call("Target.closeTarget", targetId=one.target)
+        one.open(f"{address}/static/report.css")
         other.press("1")
         other.press("1")
-        shown(other, 1)  # what the closed window gave back
+        given = f"document.querySelector('{RECORD} .shown')?.innerText.trim() === 'text number 1'"
+        other.until(f"(dispatchEvent(new Event('online')), {given})")  # what the first gave back
 
 
 def test_answers_outlive_the_server_and_the_page(browser: Browser, tmp_path: Path):
@@ -384,7 +443,10 @@ def test_an_older_page_says_where_to_go(browser: Browser, queue: Queue):
     with served(queue) as address:
         window = opened(browser, address)
         shown(window, 0)
-        window.value("document.body.dataset.page = 'of-an-earlier-server'")
+        window.value(
+            "{ const sent = fetch; window.fetch = (path, told) =>"
+            " sent(path, {...told, headers: {'x-leaven-page': 'of-an-earlier-server'}}); }"
+        )
         window.press("1")
         window.until(
             "document.querySelector('#trouble').innerText.includes('Open the newest link')"

@@ -105,6 +105,20 @@ def test_a_silent_window_counts_as_closed(queue: Queue, clock: Hands):
     assert len(desk.take("three", [], [])) == 2
 
 
+def test_where_nothing_else_is_left_a_still_window_yields(queue: Queue, clock: Hands):
+    desk = Desk(queue, "me", now=clock)
+    assert len(desk.take("one", [], [])) == 3
+    here = [task.id for task in desk.take("two", [], [])]
+    for task in here:
+        desk.answer(task, 0, key=f"key-000{task}", seconds=None)
+    clock.now = 59
+    assert desk.take("two", [], []) == []
+    clock.now = 61
+    taken = [task.id for task in desk.take("two", [], [])]
+    assert taken == [1, 2, 3]
+    assert desk.take("one", taken, []) == []
+
+
 def test_a_lease_that_ran_out_is_not_kept_for_a_window(queue: Queue, clock: Hands):
     desk = Desk(queue, "ann", now=clock)
     held = [task.id for task in desk.take("one", [], [])]

@@ -43,9 +43,7 @@ def postgres() -> Iterator[MakeAddress]:
         shutil.chown(folder, user)
     told = {"user": user, "cwd": folder, "stderr": subprocess.DEVNULL}
     made = [home / "initdb", "-D", "data", "-U", "leaven", "-A", "trust", "-E", "UTF8", "-N"]
-    subprocess.run(
-        [*made, "--no-instructions", "--locale=C"], check=True, stdout=subprocess.DEVNULL, **told
-    )
+    subprocess.run([*made, "--locale=C"], check=True, stdout=subprocess.DEVNULL, **told)
     served = f"'{home / 'postgres'}' -D data -F -k '{folder}' -c listen_addresses= <&- & read -r _"
     shell = ["sh", "-c", f"{served}; kill -QUIT $!; wait $!"]
     server = subprocess.Popen(shell, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, **told)
@@ -66,7 +64,7 @@ def postgres() -> Iterator[MakeAddress]:
         def make() -> str:
             name = f"n{next(number)}"
             with admin.connect() as connection:
-                connection.execute(text(f"CREATE DATABASE {name} STRATEGY file_copy"))
+                connection.execute(text(f"CREATE DATABASE {name}"))
             return f"postgresql+psycopg://leaven@/{name}?host={folder}"
 
         yield make

@@ -1,13 +1,13 @@
-"""What must hold of every store at every moment, and the time that the tests set."""
+"""What must hold of every store at every moment, the time that the tests set, a row to write."""
 
 from __future__ import annotations
 
 from collections import Counter
 
-from sqlalchemy import select
+from sqlalchemy import Connection, insert, select
 
 from leaven.store.store import Store
-from leaven.store.tables import answers, events, leases, tasks
+from leaven.store.tables import answers, events, leases, queues, tasks
 
 
 class Clock:
@@ -58,3 +58,15 @@ def check_history(store: Store, now: float = 0.0) -> None:
         assert task.missing == (0 if closed else max(task.wanted - labelled[task.id], 0))
         assert holders[task.id] <= task.wanted
     assert not {(lease.task, lease.person) for lease in held} & standing.keys()
+
+
+def add(connection: Connection, name: str) -> None:
+    """Write a row, a queue of this name."""
+    row = {"name": name, "created": 0.0, "modality": "text", "question": "?", "classes": []}
+    connection.execute(insert(queues).values(**row))
+
+
+def kept(store: Store) -> list[str]:
+    """The names of the rows that are there."""
+    with store.read() as connection:
+        return sorted(connection.execute(select(queues.c.name)).scalars())

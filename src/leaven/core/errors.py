@@ -76,7 +76,10 @@ class RunError(LeavenError):
 
 
 class StoreError(LeavenError):
-    """The database cannot be reached, read or written; nothing of the attempt is in it."""
+    """The database cannot be reached, read or written.
+
+    Nothing of the attempt is in it, or it is not certain, which the message then says.
+    """
 
 
 class MissingExtraError(LeavenError):

@@ -19,6 +19,7 @@ __all__ = ["LEASE", "Desk"]
 
 _AHEAD = 3  # the record in the middle and two that wait behind it
 _SILENT = LEASE = 15 * 60.0  # seconds a record is held; so long silent, a window counts as closed
+_STILL = 60.0  # seconds after which it yields to a window that has nothing left
 _MOST = 200  # tasks of one person at once
 _CHEAP = 0.05  # seconds: a summary that takes longer
 _SPARED = 20  # is used for as many times the time that it took
@@ -61,18 +62,14 @@ class Desk:
         """The tasks of a window: those it has and still holds, in its order, then others; three.
 
         `unsent` are tasks whose answers have not arrived: they are left out, though the person
-        still holds them. Nothing is given that another window of this person holds.
+        still holds them. Nothing is given that another window of this person holds, but for one
+        that was silent for a minute when nothing else is left: browsers die without a word.
         """
         with self._lock:
             self._hear(window)
-            others = {t for name, held in self._held.items() if name != window for t in held}
-            left_out = others | set(unsent)
-            ours = (self._loose | self._held[window] | set(have)) - left_out
-            wanted = min(len(left_out) + max(_AHEAD, len(ours)), _MOST)
-            leased = self.queue.lease(self.person, wanted, seconds=LEASE)
-            found = [task for task in leased if task.id not in left_out]
-            place = {task: i for i, task in enumerate(have)}
-            found.sort(key=lambda task: place.get(task.id, len(place)))
+            found = self._leased(window, have, unsent)
+            if not found and self._forget_silent(_STILL):
+                found = self._leased(window, have, unsent)
             self._held[window] = {task.id for task in found[:_AHEAD]}
             self._loose = {task.id for task in found[_AHEAD:]}
             return found[:_AHEAD]
@@ -140,12 +137,29 @@ class Desk:
         with self.queue.store.read() as connection:
             return connection.execute(latest).scalar()
 
+    def _leased(self, window: str, have: Sequence[int], unsent: Collection[int]) -> list[Task]:
+        """What the person holds beside other windows, and new ones up to three."""
+        others = {t for name, held in self._held.items() if name != window for t in held}
+        left_out = others | set(unsent)
+        ours = (self._loose | self._held[window] | set(have)) - left_out
+        wanted = min(len(left_out) + max(_AHEAD, len(ours)), _MOST)
+        leased = self.queue.lease(self.person, wanted, seconds=LEASE)
+        place = {task: i for i, task in enumerate(have)}
+        found = [task for task in leased if task.id not in left_out]
+        return sorted(found, key=lambda task: place.get(task.id, len(place)))
+
     def _hear(self, window: str) -> None:
-        now = self._now()
-        for name in [name for name, at in self._heard.items() if now - at > _SILENT]:
-            self._forget(name)
-        self._heard[window] = now
+        self._heard[window] = self._now()
         self._held.setdefault(window, set())
+        self._forget_silent(_SILENT)
+
+    def _forget_silent(self, seconds: float) -> bool:
+        """Take windows that were silent for longer than that for closed; whether there were any."""
+        now = self._now()
+        silent = [name for name, at in self._heard.items() if now - at > seconds]
+        for name in silent:
+            self._forget(name)
+        return bool(silent)
 
     def _forget(self, window: str) -> None:
         self._heard.pop(window, None)

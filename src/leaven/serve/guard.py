@@ -77,7 +77,7 @@ class Guard:
         headers = Headers(scope=scope)
         response = self._turned_away(scope, headers)
         if response is None and scope["method"] not in ("GET", "HEAD"):
-            body = await _body(headers, receive)
+            body = await _body(receive)
             if body is None:
                 response = _told(413, f"A request has {_LARGEST // 1024} KB at most.")
             else:
@@ -150,11 +150,8 @@ def _told(status: int, sentence: str) -> Response:
     return JSONResponse({"error": sentence}, status_code=status)
 
 
-async def _body(headers: Headers, receive: Receive) -> bytes | None:
+async def _body(receive: Receive) -> bytes | None:
     """The whole body; None where it is too large."""
-    told = headers.get("content-length", "0")
-    if not told.isdecimal() or int(told) > _LARGEST:
-        return None
     body = bytearray()
     while True:
         message = await receive()

@@ -237,12 +237,8 @@ def _taken(desk: Desk, told: _Take) -> dict[str, Any]:
 
 
 def _given(desk: Desk, task: Task, *, drawn: bool = True) -> dict[str, Any]:
-    given: dict[str, Any] = {"task": task.id}
-    if drawn:
-        given["html"] = card(task, desk.queue.classes)
-        names = [name for name, _ in task.guess[:1] if name in desk.queue.classes]
-        given["guess"] = desk.queue.classes.index(names[0]) if names else None
-    return given
+    """A task for the page; it has the card already of one that is not drawn."""
+    return {"task": task.id} | ({"html": card(task, desk.queue.classes)} if drawn else {})
 
 
 def _progress(told: Summary) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class Store:
         MissingExtraError without the driver that it needs.
         """
         url = _url(address)
-        self.address = url.render_as_string(hide_password=False)
+        self.address = str(address)
         self._shown = _shown(url)
         self._engine = _engine(url)
         self._lite = self._engine.dialect.name == "sqlite"
@@ -93,7 +93,8 @@ class Store:
 
     def _bring_up(self) -> None:
         config = Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        steps = str(Path(__file__).parent / "migrations").replace("%", "%%")  # as its files have it
+        config.set_main_option("script_location", steps)
         newest = ScriptDirectory.from_config(config).get_current_head()
         with self.read() as connection:
             if MigrationContext.configure(connection).get_current_revision() == newest:

@@ -6,10 +6,12 @@ const $ = (id) => document.getElementById(id);
 const page = document.body.dataset;
 const mine = word(); // this window
 const outbox = new Outbox(page.place);
+const headers = { "content-type": "application/json", "x-leaven-page": page.page };
 const REMEMBERED = 30; // answered cards that undo shows again at once
 const SLOWEST = 8000; // ms between two tries
 const PATIENCE = 30000; // ms for one request
 const LOOK = 15000; // ms after which an empty queue is looked at again
+const CALM = 700; // ms without answers after the record in the middle went away by itself
 
 let line = []; // cards: the one in the middle, then those behind it
 let answered = []; // cards, the latest last
@@ -20,6 +22,8 @@ let timer = null;
 let running = false;
 let again = false;
 let away = false;
+let isComing = false; // a record that was taken back, for which the middle is kept
+let calm = 0; // until when no answer is taken
 let lease = 900000;
 let progress = { done: 0, all: 0, words: "", skipped: 0 };
 
@@ -30,7 +34,7 @@ async function post(path, body) {
   try {
     response = await fetch(path, {
       method: "POST",
-      headers: { "content-type": "application/json", "x-leaven-page": page.page },
+      headers,
       body: JSON.stringify(body),
       signal: AbortSignal.timeout(PATIENCE),
     });
@@ -67,6 +71,7 @@ async function pump() {
     } while (again && !trouble);
   } finally {
     running = false;
+    isComing = false;
   }
   tries = trouble ? tries + 1 : 0;
   const wait = trouble ? Math.min(250 * 2 ** tries, SLOWEST) : line.length ? 0 : LOOK;
@@ -115,7 +120,10 @@ async function take() {
   }
   line.filter((card) => card.gone).forEach((card) => card.node.remove());
   line = line.filter((card) => !card.gone);
-  if (first?.gone) say("Somebody else has that record now.");
+  if (first?.gone) {
+    calm = Date.now() + CALM;
+    say("That record is no longer yours to answer; this is the next.");
+  }
   const known = new Set(line.map((card) => card.task));
   for (const one of tasks) {
     if (one.html && !known.has(one.task) && !waiting.has(one.task)) line.push(card(one));
@@ -126,7 +134,7 @@ async function take() {
 
 // Cards
 
-function card({ task, html, guess }) {
+function card({ task, html }) {
   const box = document.createElement("template");
   box.innerHTML = html;
   const node = box.content.firstElementChild;
@@ -136,11 +144,13 @@ function card({ task, html, guess }) {
     picture.loading = "eager";
     picture.decode().catch(() => {});
   }
-  return { task, node, guess, until: Date.now() + lease, since: null };
+  return { task, node, until: Date.now() + lease, since: null };
 }
 
 function bringBack(one) {
-  if (line.some((card) => card.task === one.task)) return;
+  isComing = false;
+  // It is there already where this window answered it, and may have been answered anew by now.
+  if (line.some((card) => card.task === one.task) || outbox.tasks().has(one.task)) return;
   line.unshift(card(one));
   say("Taken back.");
   show();
@@ -164,7 +174,7 @@ function show() {
 
 function answer(choice, name) {
   const now = line[0];
-  if (!now || away) return;
+  if (!now || away || isComing || Date.now() < calm) return;
   const seconds = Math.min(Math.max((Date.now() - now.since) / 1000, 0), 86400);
   outbox.add("/answer", { task: now.task, choice, key: word(), seconds });
   line.shift();
@@ -205,7 +215,10 @@ function undo() {
     before.until = Date.now() + lease;
     line.unshift(before);
     say("Taken back.");
-  } else say("Taking it back …");
+  } else {
+    isComing = true;
+    say("Taking it back …");
+  }
   show();
   pump();
 }
@@ -417,7 +430,7 @@ addEventListener("pagehide", () => {
   fetch("/leave", {
     method: "POST",
     keepalive: true,
-    headers: { "content-type": "application/json", "x-leaven-page": page.page },
+    headers,
     body: JSON.stringify({ window: mine }),
   }).catch(() => {});
 });
