@@ -188,11 +188,16 @@ def review(
 ) -> None:
     """Serve the page on which records are answered, on this machine, until Ctrl-C.
 
-    `opened` is called with the link that lets `person` in.
+    The page shows the run's curve of labels. `opened` is called with the link that lets `person`
+    in, once. Raises SettingError for a port that cannot be had.
     """
+    from leaven.evaluate.run import Run
     from leaven.serve.review import serve
 
-    serve(_queue(run, store, queue), person=person, port=port, opened=opened)
+    found = run if isinstance(run, Run) else Run.load(run)
+    points = (found.story.get("growth") or {}).get("labels") or []
+    curve = [(one["size"], one["value"], one["low"], one["high"]) for one in points]
+    serve(_queue(found, store, queue), person=person, port=port, opened=opened, curve=curve)
 
 
 def rules(

@@ -173,7 +173,7 @@ class _Seen:
         apart = ((self.embeddings[others] - self.embeddings[row]) ** 2).sum(1)
         return [
             {
-                "id": str(self.dataset.ids[i]),
+                "record": str(self.dataset.ids[i]),
                 "label": self.dataset.labels[int(i)].as_py(),
                 "shown": self._modality.show(self.dataset, int(i)),
             }
