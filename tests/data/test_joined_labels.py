@@ -40,6 +40,12 @@ def test_they_are_joined_by_content_wherever_the_record_stands(records: Dataset,
     assert "'warm' became 'hot'" in corrected.message
 
 
+def test_where_the_content_is_empty_the_id_counts(records: Dataset, tmp_path: Path):
+    rows = (f",{records.ids[1]},cold", f"{records.content[2]},gone,cold")
+    found = join_labels(records, table(tmp_path, "content,id,label", *rows))
+    assert found.labels.to_pylist() == ["warm", "cold", "cold", None]
+
+
 def test_a_label_of_no_record_is_told(records: Dataset, tmp_path: Path):
     found = join_labels(records, table(tmp_path, "id,label", "nobody,cold"))
     assert found.labels.to_pylist() == records.labels.to_pylist()

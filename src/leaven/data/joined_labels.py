@@ -25,39 +25,44 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
     """The same records, with the labels of a table: its columns `content` or `id`, and `label`.
 
     `content` is what `leaven label export` writes: it finds a record wherever it stands, and all
-    that equal it. A record that has a label keeps it where the table says nothing of it. Rows of
+    that equal it; where it is empty the `id` counts. A record that has a label keeps it where the table says nothing of it. Rows of
     no record here, and labels that differ from those that were there, are findings.
 
     Raises DataError for a table without these columns, or one that names a record twice and
     differently.
     """
     table = read_tables([str(path)], None).table
-    key = next((name for name in _KEYS if name in table.column_names), None)
-    if key is None or "label" not in table.column_names:
+    keys = [name for name in _KEYS if name in table.column_names]
+    if not keys or "label" not in table.column_names:
         raise DataError(
             f"'{path}' is no table of labels: it needs the columns label and content or id. It "
             f"has {', '.join(table.column_names) or 'none'}."
         )
-    found: dict[str, str] = {}
-    keys = table[key].cast(pa.string()).to_pylist()
-    for name, label in zip(keys, clean_labels(table["label"]).to_pylist(), strict=True):
-        if name is None or label is None:
+    found: dict[tuple[str, str], str] = {}
+    columns = [table[key].cast(pa.string()).to_pylist() for key in keys]
+    for label, *named in zip(clean_labels(table["label"]).to_pylist(), *columns, strict=True):
+        known = [pair for pair in zip(keys, named, strict=True) if pair[1]]
+        if not known or label is None:
             continue
         label = label[1:] if label[0] == "'" and label[1:2] in _FORMULA else label
-        if found.setdefault(name, label) != label:
+        if found.setdefault(known[0], label) != label:
             raise DataError(
-                f"'{path}' says both {found[name]!r} and {label!r} of the record {name}. "
-                "Settle it, or export the consensus."
+                f"'{path}' says both {found[known[0]]!r} and {label!r} of the record "
+                f"{known[0][1]}. Settle it, or export the consensus."
             )
-    names = (dataset.content if key == "content" else dataset.ids).tolist()
     before = dataset.labels.to_pylist()
-    after = [found.get(name, old) for name, old in zip(names, before, strict=True)]
+    after, met = list(before), set()
+    for key, names in (("id", dataset.ids.tolist()), ("content", dataset.content.tolist())):
+        for row, name in enumerate(names):
+            if (key, name) in found:
+                after[row] = found[key, name]
+                met.add((key, name))
     changed: dict[tuple[str, str], int] = defaultdict(int)
     for old, new in zip(before, after, strict=True):
         if old is not None and old != new and new is not None:
             changed[old, new] += 1
     findings = list(dataset.findings)
-    strange = set(found) - set(names)
+    strange = found.keys() - met
     if strange:
         message = f"{many(len(strange), 'label is', 'labels are')} of no record of this set."
         advice = "Were they given to these records, unchanged?"
