@@ -25,8 +25,9 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
     """The same records, with the labels of a table: its columns `content` or `id`, and `label`.
 
     `content` is what `leaven label export` writes: it finds a record wherever it stands, and all
-    that equal it; where it is empty the `id` counts. A record that has a label keeps it where the table says nothing of it. Rows of
-    no record here, and labels that differ from those that were there, are findings.
+    that equal it; where it is empty the `id` counts. A record that has a label keeps it where the
+    table says nothing of it. Rows of no record here, and labels that differ from those that were
+    there, are findings.
 
     Raises DataError for a table without these columns, or one that names a record twice and
     differently.
