@@ -49,7 +49,7 @@ def test_labels_go_round(
 ) -> None:
     run, data, truth = made
     asked = command("query", run, "--ask", 12, "--store", store)
-    assert (asked["added"], asked["waiting"]) == (12, 0)
+    assert (asked["added"], asked["before"]) == (12, 0)
     labelled = {name for name, label in zip(Run.load(run).records().ids,
                 Run.load(run).records().labels.to_pylist(), strict=True) if label}  # fmt: skip
     records = [one["record"] for one in asked["asks"]]
@@ -57,7 +57,7 @@ def test_labels_go_round(
     assert not labelled & set(records), "nobody is asked what is known"
     assert sum("random" in one["reason"] for one in asked["asks"]) == 1, "a tenth is drawn"
     again = command("query", run, "--ask", 12, "--store", store)
-    assert (again["added"], again["waiting"]) == (12, 12)
+    assert (again["added"], again["before"]) == (12, 12)
     assert not set(records) & {one["record"] for one in again["asks"]}
 
     theirs = tmp_path / "theirs.csv"

@@ -27,13 +27,13 @@ Listener = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """What `query` put into a queue."""
+    """What `query` put into a queue; `before` are the records that it held already."""
 
     queue: str
     store: str
     strategy: str
     added: int
-    waiting: int
+    before: int
     unreadable: int
     precision: dict[str, Any] | None
     asks: tuple[dict[str, Any], ...]
@@ -86,7 +86,7 @@ def query(
         modality=dataset.modality,
     )
     tell(Progress("looking for the records worth most"))
-    known = [one.record for one in standing(found)] + waiting(found)
+    known = sorted({one.record for one in standing(found)} | set(waiting(found)))
     how: dict[str, Any] = {"wanted": wanted, "waiting": known, "seed": seed}
     if suspects:
         asked = doubt(opened_run, dataset, count, **how)

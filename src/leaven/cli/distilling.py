@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -48,12 +47,12 @@ def distil(
 
 def _show(told: Mapping[str, Any]) -> None:
     """The loss in a sentence, both models side by side, and what to type next."""
-    from rich.console import Console
     from rich.table import Table
 
-    width = None if sys.stdout.isatty() else 120
-    console = Console(markup=False, highlight=False, emoji=False, width=width)
-    console.print(told["sentence"], style="bold", soft_wrap=not console.is_terminal)
+    from leaven.cli.console import new_console, say
+
+    console = new_console()
+    say(console, told["sentence"], "bold")
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     table.add_column("")
     for name in ("the run's model", "the small model"):

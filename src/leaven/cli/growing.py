@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -92,12 +91,12 @@ def curve(
 
 def _show(told: Mapping[str, Any]) -> None:
     """The advice, the curves as tables, and how they were measured."""
-    from rich.console import Console
     from rich.table import Table
 
-    width = None if sys.stdout.isatty() else 120
-    console = Console(markup=False, highlight=False, emoji=False, width=width)
-    console.print(told["sentence"], style="bold", soft_wrap=not console.is_terminal)
+    from leaven.cli.console import new_console, say
+
+    console = new_console()
+    say(console, told["sentence"], "bold")
     for head, rows in (("labels", _by_labels(told)), ("unlabelled", told["unlabelled"])):
         table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
         for name in (head, "accuracy (95 %)", ""):

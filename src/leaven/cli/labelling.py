@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getpass
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -69,6 +68,7 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Choose the records worth a label most, and put them into the queue."""
+    from leaven.cli.console import new_console, say
     from leaven.cli.progress import progress_line
 
     with progress_line(quiet=as_json) as listener:
@@ -90,24 +90,24 @@ def query(
     if as_json:
         print_json(asdict(told))
         return
-    console = _console()
-    _say(
+    console = new_console()
+    say(
         console,
         f"{many(told.added, 'record is', 'records are')} in the queue '{plain(told.queue)}', "
         f"chosen by {told.strategy}. Answer them: leaven review {run}",
         "bold",
     )
     if told.precision:
-        _say(console, f"Expected to be wrong of these: {interval(told.precision)}.")
+        say(console, f"Expected to be wrong of these: {interval(told.precision)}.")
     if told.unreadable:
-        _say(console, f"{many(told.unreadable, 'record', 'records')} could not be read.", "yellow")
+        say(console, f"{many(told.unreadable, 'record', 'records')} could not be read.", "yellow")
     _rows(
         console,
         ("record", "the model says", "asked because"),
         [(one["record"], _guess(one["guess"]), one["reason"]) for one in told.asks[:10]],
     )
     if len(told.asks) > 10:
-        _say(console, f"and {count(len(told.asks) - 10)} more", "dim")
+        say(console, f"and {count(len(told.asks) - 10)} more", "dim")
 
 
 @app.command()
@@ -116,13 +116,14 @@ def queue(
 ) -> None:
     """Say how the queue goes on: what waits, who answered, how far they agree."""
     from leaven import labelling
+    from leaven.cli.console import new_console, say
 
     told = labelling.status(run, store=store, queue=queue)
     if as_json:
         print_json(told)
         return
-    console = _console()
-    _say(
+    console = new_console()
+    say(
         console,
         f"{plain(told['queue'])}: {many(told['open'], 'record waits', 'records wait')} for an "
         f"answer, {count(told['done'])} done, {count(told['skipped'])} skipped.",
@@ -130,13 +131,13 @@ def queue(
     )
     if told["agreement"]:
         figure = interval(told["agreement"], shares=False)
-        _say(console, f"People agree beyond chance by {figure} (Krippendorff's alpha).")
+        say(console, f"People agree beyond chance by {figure} (Krippendorff's alpha).")
     if told["disputed"]:
         some = ", ".join(plain(one) for one in told["disputed"][:5])
-        _say(
+        say(
             console,
-            f"People differ on {many(len(told['disputed']), 'record', 'records')}: {some}. Ask "
-            "one more: leaven review RUN --person NAME",
+            f"People differ on {many(len(told['disputed']), 'record', 'records')}: {some}. A third "
+            f"answer settles it: leaven label import {run} FILE --person NAME",
             "yellow",
         )
     head = ("person", "answers", "skipped", "undone", "seconds", "gold right", "as the model said")
@@ -155,13 +156,14 @@ def export(
 ) -> None:
     """Write the labels that people gave, for leaven fit DATA --answers FILE."""
     from leaven import labelling
+    from leaven.cli.console import new_console, say
 
     table = labelling.export(run, out, store=store, queue=queue)
     if as_json:
         print_json({"file": out, "labels": table.num_rows})
         return
-    _say(
-        _console(),
+    say(
+        new_console(),
         f"{many(table.num_rows, 'record has', 'records have')} a label that people gave: {out}. "
         f"Train on them: leaven fit DATA --answers {out}",
     )
@@ -180,6 +182,7 @@ def import_(
 ) -> None:
     """Take answers that were given elsewhere into the queue."""
     from leaven import labelling
+    from leaven.cli.console import new_console, say
 
     who = person or getpass.getuser()
     told = labelling.import_labels(run, file, person=who, store=store, queue=queue)
@@ -187,7 +190,7 @@ def import_(
         print_json(told)
         return
     again = f", {count(told['again'])} of them known" if told["again"] else ""
-    _say(_console(), f"{many(told['answers'], 'answer', 'answers')} taken{again}.")
+    say(new_console(), f"{many(told['answers'], 'answer', 'answers')} taken{again}.")
 
 
 @app.command()
@@ -225,6 +228,7 @@ def rules(
     as_json: Json = False,
 ) -> None:
     """Weak labels: apply rules to the records, and say how far they cover, differ and are right."""
+    from leaven.cli.console import new_console, say
     from leaven.cli.progress import progress_line
 
     with progress_line(quiet=as_json):
@@ -234,8 +238,8 @@ def rules(
     if as_json:
         print_json(told)
         return
-    console = _console()
-    _say(
+    console = new_console()
+    say(
         console,
         f"{count(told['voted'])} of {many(told['records'], 'record', 'records')} get a vote, "
         f"{count(told['named'])} a class; rules are weighed by the {told['weighed_by']}.",
@@ -244,7 +248,7 @@ def rules(
     head = ("rule", "votes for", "covers", "with others", "against others", "right")
     _rows(console, head, [_rule(one) for one in told["rules"]])
     for one in told["failures"][:5]:
-        _say(console, f"{plain(one['rule'])} failed on {plain(one['record'])}: "
+        say(console, f"{plain(one['rule'])} failed on {plain(one['record'])}: "
              f"{plain(one['message'])}", "yellow")  # fmt: skip
 
 
@@ -254,23 +258,10 @@ def _rule(one: Mapping[str, Any]) -> tuple[str, ...]:
     return (one["rule"], ", ".join(one["votes_for"]), *shares, right)
 
 
-def _console() -> Any:
-    from rich.console import Console
-
-    width = None if sys.stdout.isatty() else 120
-    return Console(markup=False, highlight=False, emoji=False, width=width)
-
-
-def _say(console: Any, sentence: str, style: str = "") -> None:
-    console.print(sentence, style=style or None, soft_wrap=not console.is_terminal)
-
-
 def _rows(console: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.table import Table
+    from leaven.cli.console import new_table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for name in head:
-        table.add_column(name)
+    table = new_table(*head)
     for row in rows:
         table.add_row(*(plain(cell) for cell in row))
     if rows:

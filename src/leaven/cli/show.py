@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from leaven.cli.console import new_console, new_table, say
 from leaven.cli.progress import ACCENT
 from leaven.cli.words import interval, plain
 from leaven.core.wording import THIN, count, duration, many, percent, points, records
@@ -70,8 +69,8 @@ def show_check(report: Item) -> None:
     """What the data is, what is wrong with it, and whether unlabelled data may help."""
     data, advice = report["dataset"], report.get("advice") or {}
     findings: Sequence[Item] = report.get("findings") or ()
-    console = _console()
-    _say(
+    console = new_console()
+    say(
         console,
         f"{plain(data['name'])}: {records(data['records'])} ({plain(data['modality'])}), "
         f"{count(data['labelled'])} labelled in {many(len(data['classes']), 'class', 'classes')}, "
@@ -83,23 +82,23 @@ def show_check(report: Item) -> None:
             f"{plain(reason)} {count(n)}"
             for reason, n in (data.get("quarantine_reasons") or {}).items()
         )
-        _say(
+        say(
             console,
             f"{many(data['quarantined'], 'record is', 'records are')} quarantined: {reasons}.",
             "yellow",
         )
-    _say(console, _class_line(data.get("class_counts") or {}))
+    say(console, _class_line(data.get("class_counts") or {}))
     if findings:
         _show_findings(console, findings)
     else:
-        _say(console, "The checks found nothing wrong.")
+        say(console, "The checks found nothing wrong.")
     if advice:
         _show_advice(console, advice)
 
 
 def _show_advice(console: Console, advice: Item) -> None:
     """The figures that advice stands on, then the answer, its reasons and what to label."""
-    table = _table("", "measured before training", "figure", "p", "n", "what it says")
+    table = new_table("", "measured before training", "figure", "p", "n", "what it says")
     for item in advice.get("evidence") or ():
         word, style = _VERDICTS.get(item.get("verdict") or "", ("", ""))
         table.add_row(
@@ -116,9 +115,9 @@ def _show_advice(console: Console, advice: Item) -> None:
     if table.row_count:
         console.print()
         console.print(table)
-        _say(console, f"95{THIN}% intervals in brackets, where there are any.", "dim")
+        say(console, f"95{THIN}% intervals in brackets, where there are any.", "dim")
         console.print()
-    _say(console, f"Advice: {plain(advice.get('choice'))}", f"bold {ACCENT}")
+    say(console, f"Advice: {plain(advice.get('choice'))}", f"bold {ACCENT}")
     _list(console, advice.get("reasons") or ())
     for said, key in (
         ("Classes that want labels", "classes"),
@@ -126,7 +125,7 @@ def _show_advice(console: Console, advice: Item) -> None:
         ("Labels to check", "check_labels"),
     ):
         if names := advice.get(key):
-            _say(console, f"{said}: {', '.join(plain(name) for name in names[:_MANY])}")
+            say(console, f"{said}: {', '.join(plain(name) for name in names[:_MANY])}")
 
 
 def _chance(p: float | None) -> str:
@@ -137,7 +136,7 @@ def _chance(p: float | None) -> str:
 
 
 def _show_findings(console: Console, findings: Sequence[Item]) -> None:
-    table = _table("", "finding", "count", "examples", "what to do")
+    table = new_table("", "finding", "count", "examples", "what to do")
     for finding in findings:
         word, style = _SEVERITIES.get(finding["severity"], (finding["severity"], ""))
         table.add_row(
@@ -162,9 +161,9 @@ def show_failure(head: str, message: str) -> None:
 def show_fit(story: Item, report: Path) -> None:
     """The verdict, the figures beside the baseline's, and what to do next."""
     run, verdict, baseline = story["run"], story["verdict"], story["baseline"]
-    console = _console()
+    console = new_console()
     better = verdict["outcome"] in ("better", "likely")
-    _say(console, plain(verdict["sentence"]), f"bold {ACCENT}" if better else "bold")
+    say(console, plain(verdict["sentence"]), f"bold {ACCENT}" if better else "bold")
     kept, method = verdict["kept"], verdict.get("method") or verdict["kept"]
     heads = [method, f"{baseline['method']} (baseline)"]
     marks = [" · kept" if name == kept else "" for name in (method, baseline["method"])]
@@ -172,7 +171,7 @@ def show_fit(story: Item, report: Path) -> None:
     others = baseline.get("metrics") or {}
     # With nothing to compare there is one model, and one column.
     alone = method == baseline["method"]
-    table = _table("", *(shown[:1] if alone else shown))
+    table = new_table("", *(shown[:1] if alone else shown))
     for column, style in zip(table.columns[1:], (ACCENT, BASELINE), strict=False):
         column.style = style
     # What ships is the baseline where it was kept; the column beside it is still the method's.
@@ -186,19 +185,19 @@ def show_fit(story: Item, report: Path) -> None:
     if table.row_count:
         console.print()
         console.print(table)
-        _say(console, f"95{THIN}% intervals in brackets; more figures in the report.", "dim")
+        say(console, f"95{THIN}% intervals in brackets; more figures in the report.", "dim")
         console.print()
     if audit := story.get("audit"):
-        _say(console, _audited(audit))
+        say(console, _audited(audit))
         console.print()
     shares = story.get("shares") or {}
     if shares.get("shifted"):
         expected = f" About {percent(shares['accuracy'])} will be right then."
-        _say(console, plain(shares["sentence"]) + expected)
+        say(console, plain(shares["sentence"]) + expected)
     _list(console, story.get("next") or ())
-    _say(console, f"Took    {duration(run.get('seconds'))}")
-    _say(console, f"Run     {plain(run['folder'])}", whole=True)
-    _say(console, f"Report  {plain(report)}", whole=True)
+    say(console, f"Took    {duration(run.get('seconds'))}")
+    say(console, f"Run     {plain(run['folder'])}", whole=True)
+    say(console, f"Report  {plain(report)}", whole=True)
 
 
 def _audited(audit: Item) -> str:
@@ -221,28 +220,28 @@ def _audited(audit: Item) -> str:
 
 def show_predictions(summary: Item) -> None:
     """How many records were predicted as what, and where that was written."""
-    console = _console()
-    _say(
+    console = new_console()
+    say(
         console,
         f"{count(summary['records'])} predictions written to {plain(summary['out'])}; "
         f"mean confidence {percent(summary['mean_confidence'])}.",
         "bold",
     )
-    _say(console, _class_line(summary["predictions"]))
+    say(console, _class_line(summary["predictions"]))
     if accuracy := summary["metrics"].get("accuracy"):
         measured = f"Accuracy {interval(accuracy)} on {records(accuracy['n'])} with a label."
-        _say(console, measured, f"bold {ACCENT}")
+        say(console, measured, f"bold {ACCENT}")
     if summary["quarantined"]:
         said = f"{records(summary['quarantined'])} could not be read; listed beside the result."
-        _say(console, said, "yellow")
+        say(console, said, "yellow")
     if noticed := [f for f in summary["findings"] if f["severity"] != "info"]:
         _show_findings(console, noticed)
 
 
 def show_comparison(comparison: Item) -> None:
     """Runs side by side, then each pair's difference in words."""
-    console = _console()
-    table = _table("run", "method", "dataset", "accuracy", "baseline", "verdict", "took")
+    console = new_console()
+    table = new_table("run", "method", "dataset", "accuracy", "baseline", "verdict", "took")
     table.columns[3].style, table.columns[4].style = ACCENT, BASELINE
     for row in comparison["rows"]:
         verdict = row.get("verdict")
@@ -259,17 +258,17 @@ def show_comparison(comparison: Item) -> None:
     for pair in comparison.get("pairs") or ():
         gain = (pair.get("difference") or {}).get("value")
         said = pair.get("sentence") or ("" if gain is None else f"{points(gain)} points")
-        _say(console, f"{plain(pair['a'])} against {plain(pair['b'])}: {plain(said)}")
+        say(console, f"{plain(pair['a'])} against {plain(pair['b'])}: {plain(said)}")
     for warning in comparison.get("warnings") or ():
-        _say(console, f"! {plain(warning)}", "yellow")
+        say(console, f"! {plain(warning)}", "yellow")
 
 
 def show_pretraining(story: Item, report: Path) -> None:
     """What a pretraining is worth, what was wrong with it, and how to use it."""
-    run, console = story["run"], _console()
-    _say(console, plain(story["sentence"]), f"bold {ACCENT}")
+    run, console = story["run"], new_console()
+    say(console, plain(story["sentence"]), f"bold {ACCENT}")
     comparison = story.get("comparison") or {}
-    table = _table("start", "accuracy", "points over from scratch")
+    table = new_table("start", "accuracy", "points over from scratch")
     table.columns[1].style = ACCENT
     for row in comparison.get("rows") or ():
         gap = row.get("difference") or {}
@@ -281,7 +280,7 @@ def show_pretraining(story: Item, report: Path) -> None:
     if table.row_count:
         console.print()
         console.print(table)
-        _say(
+        say(
             console,
             f"{count(comparison.get('n'))} labelled records, {count(comparison.get('folds'))} "
             f"folds, the same linear head; 95{THIN}% intervals in brackets.",
@@ -290,19 +289,19 @@ def show_pretraining(story: Item, report: Path) -> None:
         console.print()
     ended = (story.get("training") or {}).get("restarts") or ()
     for alarm in [*ended, *(story.get("alarms") or ())]:
-        _say(
+        say(
             console,
             f"! step {count(alarm['step'])}: {plain(alarm['cause'])}. {plain(alarm['advice'])}",
             "yellow",
         )
-    _say(console, f"Took    {duration(run.get('seconds'))}")
-    _say(console, f"Report  {plain(report)}", whole=True)
-    _say(console, f"Use it  leaven fit DATA --encoder {plain(run['folder'])}", whole=True)
+    say(console, f"Took    {duration(run.get('seconds'))}")
+    say(console, f"Report  {plain(report)}", whole=True)
+    say(console, f"Use it  leaven fit DATA --encoder {plain(run['folder'])}", whole=True)
 
 
 def show_pretexts(pretexts: Sequence[Item]) -> None:
     """Every registered pretext, family by family."""
-    table = _table("pretext", "family", "records", "what it learns by", "paper")
+    table = new_table("pretext", "family", "records", "what it learns by", "paper")
     table.columns[0].no_wrap = True
     for pretext in pretexts:
         serves = ", ".join(pretext["modalities"]) or "all"
@@ -313,12 +312,12 @@ def show_pretexts(pretexts: Sequence[Item]) -> None:
             plain(pretext["summary"]),
             plain(pretext["paper"]),
         )
-    _console().print(table)
+    new_console().print(table)
 
 
 def show_methods(methods: Sequence[Item]) -> None:
     """Every registered method with its paper."""
-    table = _table("method", "family", "reads unlabelled", "what it does", "paper")
+    table = new_table("method", "family", "reads unlabelled", "what it does", "paper")
     table.columns[0].no_wrap = True
     for method in methods:
         table.add_row(
@@ -328,7 +327,7 @@ def show_methods(methods: Sequence[Item]) -> None:
             plain(method["summary"]),
             plain(method["paper"]),
         )
-    _console().print(table)
+    new_console().print(table)
 
 
 def show_table_of_methods(methods: Sequence[Item]) -> None:
@@ -336,17 +335,17 @@ def show_table_of_methods(methods: Sequence[Item]) -> None:
     rows = {method["name"]: method["row"] for method in methods if method.get("row")}
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
     lines = [[name, *(row.get(part, "–") for part in parts)] for name, row in rows.items()]
-    heads, console = ["method", *parts], _console()
+    heads, console = ["method", *parts], new_console()
     needed = sum(2 + max(map(len, column)) for column in zip(heads, *lines, strict=True))
     if console.is_terminal and needed > console.width:  # a line or two each
         for name, *choices in lines:
             told = zip(parts, choices, strict=True)
             said = "  ·  ".join(f"{part} {plain(one)}" for part, one in told if one != "–")
-            _say(console, plain(name), "bold")
-            _say(console, "  " + said)
+            say(console, plain(name), "bold")
+            say(console, "  " + said)
         return
     console.width = max(console.width, needed)
-    table = _table(*map(plain, heads))
+    table = new_table(*map(plain, heads))
     for line in lines:
         table.add_row(*map(plain, line))
     console.print(table)
@@ -354,19 +353,19 @@ def show_table_of_methods(methods: Sequence[Item]) -> None:
 
 def show_choices(choices: Sequence[Item]) -> None:
     """What each part of a row may be, with the settings as they are if not given."""
-    table = _table("part", "choice", "what it is")
+    table = new_table("part", "choice", "what it is")
     table.columns[0].no_wrap = table.columns[1].no_wrap = True
     before = ""
     for choice in choices:
         part = choice["part"] if choice["part"] != before else ""
         table.add_row(plain(part), plain(choice["written"]), plain(choice["summary"]))
         before = choice["part"]
-    _console().print(table)
+    new_console().print(table)
 
 
 def show_encoders(encoders: Sequence[Item]) -> None:
     """Every registered encoder, with how many weights learn where it is not ready-made."""
-    table = _table("encoder", "modality", "size", "weights", "what it is")
+    table = new_table("encoder", "modality", "size", "weights", "what it is")
     for column in table.columns[:4]:
         column.no_wrap = True
     table.columns[3].justify = "right"
@@ -379,18 +378,7 @@ def show_encoders(encoders: Sequence[Item]) -> None:
             "ready" if encoder["ready"] else learning,
             plain(encoder["summary"]),
         )
-    _console().print(table)
-
-
-def _console() -> Console:
-    """Stdout; wide enough for a table where it is no terminal, and never coloured there."""
-    width = None if sys.stdout.isatty() else 120
-    return Console(markup=False, highlight=False, emoji=False, width=width)
-
-
-def _say(console: Console, text: str | Text, style: str = "", *, whole: bool = False) -> None:
-    # What is `whole`, a path, is not broken, so that it can be copied; nor is anything in a file.
-    console.print(text, style=style, soft_wrap=whole or not console.is_terminal)
+    new_console().print(table)
 
 
 def _list(console: Console, sentences: Sequence[str]) -> None:
@@ -398,14 +386,7 @@ def _list(console: Console, sentences: Sequence[str]) -> None:
         line = Text(f"• {plain(sentence)}")
         if console.is_terminal:
             line = Text("\n  ").join(line.wrap(console, console.width - 2))
-        _say(console, line)
-
-
-def _table(*heads: str) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head in heads:
-        table.add_column(head, overflow="fold")
-    return table
+        say(console, line)
 
 
 def _class_line(counts: Mapping[str, int]) -> str:

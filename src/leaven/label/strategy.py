@@ -109,8 +109,7 @@ def chosen(pool: Pool) -> str:
     that knows little is unsure of everything, of outliers most; with many, the uncertain ones beat
     the typical. So without labels and below 4 a class records are asked that stand for others
     (typiclust); later those of which the model is unsure, no two of a batch for one reason
-    (diverse). Trials of a linear model on tables, digits, pictures and texts agree: badge came
-    behind diverse there, and balls (probcover) far behind typical records. Where embeddings are
+    (diverse). That it turns at 4, and to which of the two, is our choice. Where embeddings are
     missing the margin has to do, where all is missing the draw.
     """
     few = len(pool.known) < _FEW * max(pool.classes, 1)
