@@ -136,8 +136,8 @@ def queue(
         some = ", ".join(plain(one) for one in told["disputed"][:5])
         say(
             console,
-            f"People differ on {many(len(told['disputed']), 'record', 'records')}: {some}. A further "
-            f"answer can settle it: leaven label import {run} FILE --person NAME",
+            f"People differ on {many(len(told['disputed']), 'record', 'records')}: {some}. "
+            f"A further answer can settle it: leaven label import {run} FILE --person NAME",
             "yellow",
         )
     head = ("person", "answers", "skipped", "undone", "seconds", "gold right", "as the model said")
