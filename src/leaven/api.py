@@ -98,6 +98,7 @@ def fit(
     audit: str | None = None,
     labels: str | None = None,
     answers: str | Path | None = None,
+    rules: str | Path | None = None,
     method: str | None = None,
     encoder: str | None = None,
     budget: str | None = None,
@@ -121,6 +122,8 @@ def fit(
         only to say how right their pseudo-labels are.
     answers : a table of labels that were given since, as `leaven label export` writes it; they
         count before those of the data.
+    rules : a TOML file of rules (see `leaven.label.rules.file`). What they say of the unlabelled
+        records is learnt as soft labels whose origin is `rule`; no figure takes them for labels.
     method, encoder, budget, seed : override the recipe's; `method` defaults to `auto`. `encoder`
         may be the folder of a pretraining, see `pretrain`.
     pretext : pretrain the encoder on this data first, by a pretext of `pretexts` or by `auto`; the
@@ -143,6 +146,7 @@ def fit(
     from leaven.core.errors import DataError, SettingError
     from leaven.data.joined_labels import join_labels
     from leaven.evaluate.made import make_run
+    from leaven.label.rules.votes import with_rules
     from leaven.learn.rewriters import name_of
 
     dataset = given(
@@ -166,6 +170,8 @@ def fit(
             f"'{dataset.name}' has labels of one class only ({dataset.classes[0]!r}). "
             "Label some records of another class."
         )
+    if rules is not None:
+        dataset = with_rules(dataset, rules)
     base = _recipe(recipe)
     if rewrite is None and ":" in base.rewrite:
         wanted = "given with the call or as --rewrite where it is a function"
@@ -176,7 +182,7 @@ def fit(
     whole = _changed(base, asked, settings)
     reading = {
         "label": label, "modality": modality, "id": id, "group": group, "time": time,
-        "audit": audit, "labels": labels, "answers": answers,
+        "audit": audit, "labels": labels, "answers": answers, "rules": rules,
     }  # fmt: skip
     command = _command("fit", dataset, reading, whole, out)
     listen = progress or (lambda _: None)

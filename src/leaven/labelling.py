@@ -223,9 +223,9 @@ def rules(
 
     from leaven.data.given import given_labelled_or_not
     from leaven.evaluate.tables import predictions_table, write_table
-    from leaven.label.label_models import data_programming, weighted
     from leaven.label.rules.file import read_rules
     from leaven.label.rules.votes import apply
+    from leaven.learn.label_models import data_programming, weighted
 
     if out is not None:
         write_table(None, Path(out))

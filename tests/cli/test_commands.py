@@ -120,7 +120,7 @@ def test_fit_hands_on_its_options(api):
         *("fit", "x.csv", "--label", "y", "--method", "fixmatch", "--encoder", "enc"),
         *("--budget", "400steps", "--seed", "3", "--out", "o"),
         *("--recipe", "r.toml", "--audit", "truth", "--rewrite", "context", "--fresh", "--json"),
-        *("--answers", "more.csv"),
+        *("--answers", "more.csv", "--rules", "rules.toml"),
         *("--set", "accept=AtLeast(0.8)", "--set", "accept=Steady", "--set", "weight=2"),
         *("--pretrain", "simclr", "--tune"),
     )
@@ -145,6 +145,7 @@ def test_fit_hands_on_its_options(api):
         "rewrite": "context",
         "settings": {"accept": ["AtLeast(0.8)", "Steady"], "weight": 2},
         "answers": "more.csv",
+        "rules": "rules.toml",
         "fresh": True,
         "progress": None,
     }

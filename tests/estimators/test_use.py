@@ -59,6 +59,7 @@ WITHOUT = {
     "self-training-ridge": "SelfTraining(CalibratedClassifierCV(RidgeClassifierCV())) is near it",
     "blend": "its candidates are there, and StackingClassifier mixes them",
     "correct-smooth": "reads a given graph",
+    "weak-labels": "reads what rules say; the door has no place for their votes",
 }
 
 

@@ -234,8 +234,8 @@ def test_trials_are_as_many_as_the_budget_buys_and_stay_so(tmp_path, monkeypatch
     seconds = recipe.model_copy(update={"budget": "100s"})
     costs = {"logistic": 0.01, "ridge": 0.01, "forest": 0.1, "random-forest": 0.1}
     monkeypatch.setattr(affording, "_costs", lambda names, tried: {n: costs[n] for n in names})
-    labels = len(asked.train) / len(np.unique(asked.targets[asked.train]))
-    there = METHODS["supervised-blend"].contenders(asked.modality, labels)
+    blend = METHODS["supervised-blend"]
+    there = blend.contenders(blend.frozen(asked)[1])
     assert "forest" in there
     with RunFolder(tmp_path / "run") as folder:
         assert with_members(recipe, asked, 10, folder).objective == {"trials": 12}

@@ -31,6 +31,7 @@ from leaven.cli.options import (
     Modality,
     Out,
     RecipeFile,
+    Rules,
     RunFolder,
     Seed,
     Time,
@@ -210,6 +211,7 @@ def fit(
     audit: Audit = None,
     labels: Labels = None,
     answers: Answers = None,
+    rules: Rules = None,
     recipe: RecipeFile = None,
     rewrite: Annotated[
         str | None,
@@ -246,6 +248,7 @@ def fit(
             audit=audit,
             labels=labels,
             answers=answers,
+            rules=rules,
             method=method,
             encoder=encoder,
             pretext=pretext,

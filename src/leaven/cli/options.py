@@ -16,6 +16,7 @@ __all__ = [
     "TRAINING",
     "Against",
     "Answers",
+    "Rules",
     "Audit",
     "Budget",
     "Changed",
@@ -103,6 +104,14 @@ Answers = Annotated[
     typer.Option(
         metavar="FILE",
         help="Labels given since, as leaven label export writes them.",
+        rich_help_panel=READING,
+    ),
+]
+Rules = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RULES.toml",
+        help="Rules whose votes on unlabelled records are learnt as soft labels; see leaven rules.",
         rich_help_panel=READING,
     ),
 ]

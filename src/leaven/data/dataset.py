@@ -97,7 +97,7 @@ class Dataset:
     modality : name in the registry of modalities.
     columns : the feature columns, in the order of `records`, with their kinds.
     content : (n,) hex digest of each record's features, equal for equal records.
-    meta : (n, …) what is known of a record but is no feature: source, group, time, audit.
+    meta : (n, …) what is known of a record but is no feature: source, group, time, audit, votes.
     root : the folder to which file paths among the records are relative.
     quarantine : rejected records, by QUARANTINE_SCHEMA; nothing is dropped unseen.
     findings : what was noticed while reading.
@@ -265,6 +265,15 @@ class Dataset:
         return known
 
     @cached_property
+    def votes(self) -> npt.NDArray[np.int16] | None:
+        """(n, rules) what rules say of each record, see `with_votes`; None where there are none."""
+        if self.meta is None or "votes" not in self.meta.column_names:
+            return None
+        column = self.meta["votes"].combine_chunks()
+        codes = column.flatten().to_numpy(zero_copy_only=False)
+        return np.asarray(codes, np.int16).reshape(len(self), column.type.list_size)
+
+    @cached_property
     def hash(self) -> str:
         """Digest of contents, labels and edges; the order and the file format do not matter."""
         lines = sorted(
@@ -307,6 +316,18 @@ class Dataset:
         )
         kept = self.select(np.setdiff1d(np.arange(len(self)), index))
         return replace(kept, quarantine=pa.concat_tables([self.quarantine, rows]))
+
+    def with_votes(self, codes: npt.NDArray[np.int16]) -> Dataset:
+        """The same records with what rules say of them: guesses, which no figure takes for labels.
+
+        `codes` (n, rules) are positions in `classes`, -1 where a rule abstains.
+        """
+        flat = pa.array(np.ascontiguousarray(codes, np.int16).ravel())
+        votes = pa.FixedSizeListArray.from_arrays(flat, codes.shape[1])
+        if self.meta is None:
+            return replace(self, meta=pa.table({"votes": votes}))
+        rest = self.meta.drop_columns([n for n in self.meta.column_names if n == "votes"])
+        return replace(self, meta=rest.append_column("votes", votes))
 
     def with_edges(
         self, edges: pa.Table, content: npt.NDArray[np.str_], findings: Sequence[Finding]

@@ -6,8 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import numpy as np
-
 from leaven.core.budget import Budget
 from leaven.core.recipe import Recipe, Setting
 from leaven.evaluate.folder import RunFolder
@@ -67,8 +65,7 @@ def _decided(
     assert seconds is not None
     asked = composed(blend, recipe.objective)
     tried = asked.tried(asked.frozen(problem)[1])
-    labels = len(problem.train) / max(len(np.unique(problem.targets[problem.train])), 1)
-    prior = asked.contenders(problem.modality, labels)
+    prior = asked.contenders(tried)
     costs = _costs(list(prior), tried)
     tunes = recipe.tune and "trials" not in recipe.objective
     if tunes:  # once more: first fits load what later ones find, and there will be many

@@ -202,6 +202,7 @@ class _Work:
             training=recipe.training,
             common=np.setdiff1d(parts.unlabelled, np.concatenate([_NONE, *parts.barred])),
             start=found.start.encoder if found.start else None,
+            votes=dataset.votes,
         )
         fits = (len(parts.folds) + 1) * len(found.arms)
         recipe = with_members(recipe, problem, fits, folder)

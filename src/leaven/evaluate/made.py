@@ -134,10 +134,11 @@ def _name(dataset: Dataset, recipe: Recipe) -> str:
 
 
 def _ids(dataset: Dataset) -> str:
-    """Digest of what is no content: ids, groups and times decide the split, audits the report."""
+    """Digest of what is no content: ids, groups and times decide the split, audits the report, and
+    votes teach."""
     meta = dataset.meta
     there = () if meta is None else meta.column_names
-    named = [name for name in ("group", "time", "audit") if name in there]
+    named = [name for name in ("group", "time", "audit", "votes") if name in there]
     columns = [meta[name].to_pylist() for name in named] if meta is not None else []
     rows = sorted(map(repr, zip(map(str, dataset.ids), *columns, strict=True)))
     return hashlib.sha256("\x1e".join([*named, *rows]).encode()).hexdigest()

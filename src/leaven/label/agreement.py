@@ -20,8 +20,8 @@ import numpy.typing as npt
 from leaven.core.errors import SettingError, UnknownNameError
 from leaven.data.dataset import Index
 from leaven.evaluate.intervals import Estimate, percentiles, wilson
-from leaven.label.answers import check_answers, counted, distinct
-from leaven.label.label_models import dawid_skene, majority
+from leaven.learn.answers import check_answers, counted, distinct
+from leaven.learn.label_models import dawid_skene, majority
 from leaven.learn.predictions import Floats, Ints
 
 __all__ = [

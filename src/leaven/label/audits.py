@@ -16,7 +16,7 @@ from scipy.special import betaincinv
 from leaven.core.errors import SettingError
 from leaven.data.dataset import Index
 from leaven.evaluate.intervals import Estimate
-from leaven.label.answers import check_known
+from leaven.learn.answers import check_known
 from leaven.learn.predictions import Floats, Ints
 
 __all__ = ["Precision", "Sample", "clopper_pearson", "draw", "precision"]

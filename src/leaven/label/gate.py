@@ -27,7 +27,7 @@ from scipy.special import betainc, betaincc, betaln, xlog1py, xlogy
 
 from leaven.core.errors import SettingError
 from leaven.core.wording import count, percent
-from leaven.label.answers import check_known
+from leaven.learn.answers import check_known
 from leaven.learn.predictions import Floats, Ints
 
 __all__ = ["Gate", "Verdict", "bounds"]

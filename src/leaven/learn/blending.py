@@ -76,6 +76,8 @@ class BlendMethod(ClassicMethod):
     paper = "Hoeting et al. 1999, Statistical Science 14"
     #: Who takes part where `members` is silent; those that serve not all modalities are left out.
     candidates: ClassVar[tuple[str, ...]] = ()
+    #: Who takes part besides where rules have voted.
+    voted: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -125,7 +127,7 @@ class BlendMethod(ClassicMethod):
         """Hold the candidates against each other on labelled records left out."""
         tried = self.tried(known)
         y = tried.targets[: tried.labelled]
-        prior = self.contenders(known.modality, len(y) / len(np.unique(y)))
+        prior = self.contenders(tried)
         said: dict[str, list[Floats]] = {name: [] for name in prior}
         settings: dict[str, dict[str, Setting]] = {}
         rivals = list(prior)
@@ -159,18 +161,23 @@ class BlendMethod(ClassicMethod):
         suited = [name for name in asked if self.unlabelled or not METHODS[name].unlabelled]
         return suited or list(self.candidates)
 
-    def contenders(self, modality: str, labels: float) -> dict[str, float]:
-        """Who takes part, each with its probability by experience; `labels` are those a class.
+    def contenders(self, known: Frozen) -> dict[str, float]:
+        """Who takes part, each with its probability by experience.
 
         Members that were named all do; of the candidates, who never helped with such records is
-        not asked.
+        not asked. Who reads the votes of rules takes part where there are votes: of rules that
+        somebody has just written there is no experience, so it counts as one of so many.
         """
-        prior = expected(self.names, modality, labels)
-        if self.names != list(self.candidates):
-            return prior
-        least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
-        least = min(least, max(prior.values()))
-        return {name: share for name, share in prior.items() if share >= least}
+        y = known.targets[: known.labelled]
+        labels = len(y) / max(len(np.unique(y)), 1)
+        prior = expected(self.names, known.modality, labels)
+        if self.names == list(self.candidates):
+            least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
+            least = min(least, max(prior.values()))
+            prior = {name: share for name, share in prior.items() if share >= least}
+        if self.reads_votes and known.votes is not None:
+            prior = _joined(prior, [name for name in self.voted if name not in self.names])
+        return prior
 
     def _trials(self, name: str) -> int:
         """Of how many settings the candidate is asked: a ridge, for one, has none."""
@@ -263,6 +270,13 @@ def member(name: str, settings: Mapping[str, Setting] | None = None) -> ClassicM
     method = METHODS[name]
     assert isinstance(method, ClassicMethod)
     return composed(method, {**_BRIEF.get(name, {}), **(settings or {})})
+
+
+def _joined(prior: Mapping[str, float], others: list[str]) -> dict[str, float]:
+    """With others, each as probable as one of so many, in front of those that there are."""
+    size = len(prior) + len(others)
+    share = len(prior) / size
+    return dict.fromkeys(others, 1 / size) | {name: p * share for name, p in prior.items()}
 
 
 def _named(members: str) -> list[str]:

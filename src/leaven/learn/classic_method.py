@@ -38,7 +38,7 @@ class Frozen:
     problem's unlabelled records the latter are. `weights` (labelled,) is how much each labelled
     record counts, one by default, and `modality` what the records are. Neighbours are looked for
     once and kept in `near`, for this problem and its parts; `rows` (n,) says where a part's records
-    stand in the whole.
+    stand in the whole. `votes` (n, rules) are what rules say of the records, see `Problem`.
     """
 
     features: Floats
@@ -49,6 +49,7 @@ class Frozen:
     weights: Floats = field(default_factory=lambda: np.zeros(0, np.float32))
     rows: npt.NDArray[np.int64] | None = field(default=None, repr=False)
     modality: str = ""
+    votes: npt.NDArray[np.int16] | None = field(default=None, repr=False, compare=False)
     near: dict[tuple[int, bool], Near] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -63,10 +64,15 @@ class Frozen:
     def without(self, held: npt.NDArray[np.int64]) -> Frozen:
         """The same problem where the labelled records at `held` have lost their labels.
 
-        They stand behind the labelled records that are left, before the unlabelled ones.
+        They stand behind the labelled records that are left, before the unlabelled ones. What rules
+        say of them is gone too: of new records nobody asks the rules.
         """
         left = np.setdiff1d(np.arange(self.labelled), held)
-        return self._part(left, np.concatenate([held, np.arange(self.labelled, len(self.targets))]))
+        others = np.concatenate([held, np.arange(self.labelled, len(self.targets))])
+        part = self._part(left, others)
+        if part.votes is not None:
+            part.votes[len(left) : len(left) + len(held)] = -1  # a copy, as all of a part is
+        return part
 
     def among(self, taught: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> Frozen:
         """A smaller problem: labelled records at `taught`, unlabelled ones at `others`.
@@ -87,6 +93,7 @@ class Frozen:
             targets=targets,
             places=np.arange(len(others)),
             weights=self.weights[taught],
+            votes=None if self.votes is None else self.votes[rows],
             rows=rows if self.rows is None else self.rows[rows],
         )
 
@@ -161,9 +168,11 @@ class ClassicMethod(Method):
         features = encode(encoder, problem.arrays, used, problem.views.plain)
         targets: Any = np.full(len(used), -1, np.int64)
         targets[: len(problem.train)] = problem.targets[problem.train]
+        votes = None if problem.votes is None else problem.votes[used]
         known = Frozen(
-            features, targets, problem.classes, problem.seed, places, modality=problem.modality
-        )
+            features, targets, problem.classes, problem.seed, places, modality=problem.modality,
+            votes=votes,
+        )  # fmt: skip
         return encoder, known
 
     def fit(

@@ -44,7 +44,8 @@ class Problem:
     `settings` replaces fields of their objective by name; `common` are the unlabelled records
     that no fit of the same experiment is barred from, and `prepared` keeps the encoder's
     statistics for the next fit that learns them from the same. `start` is the pretrained encoder
-    to begin with, its statistics included.
+    to begin with, its statistics included. `votes` (n, rules) are what rules say of the records,
+    as class positions, -1 where one abstains.
     """
 
     arrays: Arrays
@@ -63,6 +64,7 @@ class Problem:
     common: Index = field(default_factory=lambda: np.zeros(0, np.int64))
     prepared: dict[bytes, Encoder] = field(default_factory=dict, repr=False, compare=False)
     start: Encoder | None = field(default=None, repr=False, compare=False)
+    votes: npt.NDArray[np.int16] | None = field(default=None, repr=False, compare=False)
 
     @property
     def views(self) -> Modality:
@@ -126,6 +128,8 @@ class Method(ABC):
     unlabelled: bool
     #: Whether its time grows with `Problem.steps`.
     stepped: bool
+    #: Whether it learns from what rules say of records, see `Problem.votes`.
+    reads_votes: bool = False
     #: The modalities whose records it can learn from; empty for all.
     modalities: tuple[str, ...] = ()
 

@@ -82,6 +82,8 @@ def _key(method: ClassicMethod, known: Frozen) -> bytes:
     told = hashlib.sha256(f"{said} {known.seed} {known.classes} {known.features.shape}".encode())
     for part in (known.features, known.targets, known.weights):
         told.update(np.ascontiguousarray(part).data)
+    if method.reads_votes and known.votes is not None:
+        told.update(np.ascontiguousarray(known.votes).data)
     return told.digest()
 
 

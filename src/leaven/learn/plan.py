@@ -36,6 +36,7 @@ _PLAIN = {
     "": ("blend", "several methods, mixed by what is known of each; it needs few labels"),
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
 }
+_BY_RULES = ("weak-labels", "what rules say of records is learnt beside the labels")
 #: Networks in place of that (`docs/comparison.md` has the figures), from how many labels and steps
 #: on they are worth it, and what they are held against. Of texts without an encoder from elsewhere
 #: a network's supervised counterpart is worse than linear models until labels are in the hundreds.
@@ -87,11 +88,17 @@ def plan(
     if method == "auto":
         wish = _WISHES.get(views)
         method, why = _PLAIN.get(views, _PLAIN[""])
+        if dataset.votes is not None and not METHODS[method].reads_votes:
+            method, why = _BY_RULES
         reason = f"{method}: {why}"
-        worth = not plain and not recipe.tune  # a blend is what can be searched
+        # A blend is what can be searched, and what reads the votes of rules.
+        worth = not plain and not recipe.tune and dataset.votes is None
         if wish is not None and worth and len(dataset.labelled) >= wish.labels:
             method, reason, steps = wish.method, f"{wish.method}: {wish.why}", wish.steps
             against = wish.against if start is None and not recipe.pretext else ""
+    elif dataset.votes is not None and not METHODS[method].reads_votes:
+        reading = ", ".join(name for name in METHODS if METHODS[name].reads_votes)
+        raise SettingError("method", f"one that reads what rules say: {reading}", method)
     settings = recipe.objective
     if METHODS[method].unlabelled and not len(dataset.unlabelled):
         reason = f"every record has a label, so there is nothing for {method} to learn more from"

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from leaven.core.errors import SettingError, UnknownNameError
-from leaven.data.dataset import Dataset, class_order
+from leaven.core.errors import DataError, SettingError, UnknownNameError
+from leaven.core.wording import count, many, percent
+from leaven.data.dataset import Dataset, Finding, class_order
 from leaven.evaluate.intervals import Estimate, wilson
+from leaven.label.rules.file import read_rules
 from leaven.label.rules.rule import Codes, Rule
 
-__all__ = ["Failure", "RuleRow", "Votes", "apply"]
+__all__ = ["Failure", "RuleRow", "Votes", "apply", "with_rules"]
 
 _BATCH = 8192
 _MOST_CLASSES = np.iinfo(np.int16).max
@@ -150,6 +153,42 @@ def apply(
             codes[start : start + len(part), j] = said
             failures += [Failure(rule.name, str(part.ids[i]), told) for i, told in faults]
     return Votes(codes, tuple(names), known, dataset.ids, tuple(failures))
+
+
+def with_rules(dataset: Dataset, path: str | Path) -> Dataset:
+    """The dataset with what the rules of a file say of its records; findings tell how far.
+
+    Raises DataError where no rule votes on an unlabelled record, and what `apply` does.
+    """
+    votes = apply(read_rules(path).rules, dataset, classes=dataset.classes)
+    open_ = dataset.unlabelled
+    covered = int((votes.codes[open_] >= 0).any(1).sum())
+    if not covered:
+        raise DataError(
+            f"No rule of '{path}' votes on an unlabelled record of '{dataset.name}'. See what they "
+            "do: leaven rules DATA RULES."
+        )
+    rows = votes.table(dataset.targets)
+    message = (
+        f"{many(len(rows), 'rule votes', 'rules vote')} on {percent(covered / len(open_))} of the "
+        f"unlabelled records. They are learnt as soft labels, and no figure counts them as given."
+    )
+    said = [f"{row.rule}: {_right(row)}" for row in rows]
+    findings = [Finding("rules", "info", message, covered, tuple(said))]
+    if votes.failures:
+        failed = [f"{one.rule} on {one.record}: {one.message}" for one in votes.failures[:5]]
+        times = len(votes.failures)
+        message = f"Rules failed on records {count(times)} times and abstained there."
+        findings.append(Finding("rules-failed", "warning", message, times, tuple(failed)))
+    return replace(dataset.with_votes(votes.codes), findings=(*dataset.findings, *findings))
+
+
+def _right(row: RuleRow) -> str:
+    if row.accuracy is None:
+        return f"covers {percent(row.coverage)}, no label tells how often it is right"
+    return f"covers {percent(row.coverage)}, right in {percent(row.accuracy.value)} of " + many(
+        row.accuracy.n, "labelled record", "labelled records"
+    )
 
 
 def _classes(

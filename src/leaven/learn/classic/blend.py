@@ -30,6 +30,8 @@ class Blend(BlendMethod):
     name = "blend"
     summary = "several methods, mixed by what is known of each"
     unlabelled = True
+    reads_votes = True
+    voted: ClassVar[tuple[str, ...]] = ("weak-labels",)
     candidates: ClassVar[tuple[str, ...]] = (
         "logistic",
         "ridge",

@@ -64,6 +64,7 @@ def made_problem(method: Method, seed: int = 0, steps: int = _SHORT) -> Made:
     For methods of the family `adaptation` what is missing is not labels: there are 25 of each,
     closer clouds, and all other records come from elsewhere (`_elsewhere`). For methods of graphs
     alone the clouds are closer still, and edges join mostly nodes of one cloud (`_made_graph`).
+    Methods that read the votes of rules get some (`_made_votes`).
     """
     if "graph" in method.modalities:
         return _made_graph(method, seed, steps)
@@ -91,8 +92,19 @@ def made_problem(method: Method, seed: int = 0, steps: int = _SHORT) -> Made:
         seed=seed,
         steps=steps,
         training=Training(labelled_batch=batch, precision="32-true", weight_decay=0.0),
+        votes=_made_votes(truth, classes, rng) if method.reads_votes else None,
     )
     return Made(problem, truth, np.arange(second, len(truth)))
+
+
+def _made_votes(
+    truth: npt.NDArray[np.int64], classes: int, rng: np.random.Generator
+) -> npt.NDArray[np.int16]:
+    """(n, classes) votes: a rule a class, which abstains on half and seldom errs."""
+    shape = (len(truth), classes)
+    named = np.where(rng.random(shape) < 0.9, truth[:, None], rng.integers(0, classes, shape))
+    own = np.arange(classes)
+    return np.where((named == own) & (rng.random(shape) < 0.5), own, -1).astype(np.int16)
 
 
 def _made_graph(method: Method, seed: int, steps: int) -> Made:
