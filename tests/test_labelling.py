@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from leaven import labelling
 from leaven.cli import app
 from leaven.evaluate.run import Run
+from leaven.label.place import place_of
 
 
 def command(*words: Any, code: int = 0) -> dict[str, Any]:
@@ -83,7 +84,7 @@ def test_what_a_person_sees_is_in_the_task(
     made: tuple[Path, Path, dict[str, str]], store: Path
 ) -> None:
     labelling.query(made[0], count=3, store=store)
-    (task, *_) = labelling._queue(made[0], store, None).lease("ann", 3)
+    (task, *_) = place_of(made[0], store, None).open().lease("ann", 3)
     names, shares = zip(*task.guess, strict=True)
     assert set(names) == {"barolo", "grignolino", "barbera"}
     assert sum(shares) == pytest.approx(1)

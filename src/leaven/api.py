@@ -13,7 +13,7 @@ import numpy as np
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
-from leaven.data.given import given, given_labelled_or_not
+from leaven.data.given import given, given_labelled_or_not, given_with_answers
 from leaven.evaluate.run import Run
 from leaven.listing import choices, encoders, methods, pretexts
 
@@ -144,13 +144,13 @@ def fit(
     Returns the Run. Raises LeavenError for data or settings that cannot be used.
     """
     from leaven.core.errors import DataError, SettingError
-    from leaven.data.joined_labels import join_labels
     from leaven.evaluate.made import make_run
     from leaven.label.rules.votes import with_rules
     from leaven.learn.rewriters import name_of
 
-    dataset = given(
+    dataset = given_with_answers(
         data,
+        answers,
         label=label,
         modality=modality,
         id=id,
@@ -159,8 +159,6 @@ def fit(
         audit=audit,
         labels=labels,
     )
-    if answers is not None:
-        dataset = join_labels(dataset, answers)
     if not len(dataset.labelled):
         raise DataError(
             f"'{dataset.name}' has no labelled record. Label at least two of each class."

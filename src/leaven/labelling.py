@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leaven.core.errors import DataError
+from leaven.core.errors import DataError, SettingError
 from leaven.core.progress import Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from leaven.evaluate.run import Run
-    from leaven.label.queue import Queue
 
-__all__ = ["STORE", "export", "import_labels", "query", "review", "rules", "status"]
-
-#: The store that is used where none is named: beside the runs.
-STORE = "leaven.db"
+__all__ = [
+    "ask_again",
+    "export",
+    "import_labels",
+    "is_exposed",
+    "query",
+    "review",
+    "rules",
+    "status",
+]
 
 Listener = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What `query` put into a queue; `before` are the records that it held already."""
+    """What `query` put into a queue; `before` are the records that it held already.
+
+    `rehearsal` says whether the strategy would have paid on the labels that there are.
+    """
 
     queue: str
     store: str
@@ -36,6 +44,7 @@ class Asked:
     before: int
     unreadable: int
     precision: dict[str, Any] | None
+    rehearsal: dict[str, Any] | None
     asks: tuple[dict[str, Any], ...]
 
 
@@ -47,7 +56,11 @@ def query(
     strategy: str = "auto",
     explore: float = 0.1,
     wanted: int = 1,
+    assigned: str | None = None,
     suspects: bool = False,
+    classes: Sequence[str] = (),
+    label: str | None = None,
+    modality: str | None = None,
     store: str | Path | None = None,
     queue: str | None = None,
     seed: int = 0,
@@ -57,46 +70,62 @@ def query(
 
     Parameters
     ----------
+    run : a run; or data without one, of which the first records to label are asked.
     data : the records, read as the run read them; by default those that it was fitted on.
     strategy : one of `leaven.label.strategy.STRATEGIES`, or `auto`.
     explore : the share of them drawn at random.
     wanted : how many different people are to answer each.
+    assigned : the one person who is to answer them; None for all.
     suspects : ask about labelled records instead, those whose label is most probably wrong.
-    store : a file or URL, see `Store`; by default `leaven.db` beside the run.
-    queue : its name; by default that of the data.
+    classes, label, modality : of data without a run: the names that may be answered, the column
+        of labels if there is one, and what the records are.
+    store, queue : see `leaven.label.place.place_of`.
 
     Raises LeavenError for data, names or a store that cannot be used.
     """
-    from leaven.evaluate.run import Run
-    from leaven.label.querying import doubt
+    from leaven.data.given import given
+    from leaven.label.place import place_of
+    from leaven.label.querying import cold, doubt
     from leaven.label.querying import query as ask
-    from leaven.label.queue import Queue
     from leaven.label.results import standing, waiting
-    from leaven.store.store import Store
 
     tell = progress or (lambda _: None)
-    opened_run = run if isinstance(run, Run) else Run.load(run)
+    place = place_of(run, store, queue)
+    opened = place.run
     tell(Progress("reading the records"))
-    dataset = opened_run.records(data)
-    kept = Store(_address(opened_run, store))
-    found = Queue.made(
-        kept,
-        queue or opened_run.story["dataset"]["name"],
-        classes=opened_run.classes,
-        modality=dataset.modality,
-    )
+    if opened is None:
+        if data is not None:
+            raise SettingError("data", "given once: as the first argument there is no run", data)
+        if not classes:
+            raise SettingError(
+                "classes", f"the names that may be answered, for '{run}' is no run", None
+            )
+        reading = {"label": label or False, "modality": modality, "labels": None}
+        dataset = given(run, **reading)
+        found = place.made(classes, dataset.modality)
+    else:
+        dataset = opened.records(data)
+        found = place.made(opened.classes, dataset.modality)
     tell(Progress("looking for the records worth most"))
     known = sorted({one.record for one in standing(found)} | set(waiting(found)))
     how: dict[str, Any] = {"wanted": wanted, "waiting": known, "seed": seed}
-    if suspects:
-        asked = doubt(opened_run, dataset, count, **how)
+    if opened is None:
+        asked = cold(dataset, found.classes, count, strategy=strategy, explore=explore, **how)
+    elif suspects:
+        asked = doubt(opened, dataset, count, **how)
     else:
-        asked = ask(opened_run, dataset, count, strategy=strategy, explore=explore, **how)
-    added = found.add(asked.asks)
-    told = tuple(_told(one) for one in asked.asks)
-    precision = asdict(asked.precision) if asked.precision else None
+        asked = ask(opened, dataset, count, strategy=strategy, explore=explore, **how)
+    asks = [replace(one, assigned=assigned) for one in asked.asks]
     return Asked(
-        found.name, repr(kept), asked.strategy, added, len(known), asked.unreadable, precision, told
+        queue=found.name,
+        store=repr(place.store),
+        strategy=asked.strategy,
+        added=found.add(asks),
+        before=len(known),
+        unreadable=asked.unreadable,
+        precision=asdict(asked.precision) if asked.precision else None,
+        rehearsal=asdict(asked.rehearsal) if asked.rehearsal else None,
+        asks=tuple(_told(one) for one in asks),
     )
 
 
@@ -104,9 +133,10 @@ def status(
     run: Run | str | Path, *, store: str | Path | None = None, queue: str | None = None
 ) -> dict[str, Any]:
     """How the queue goes on: counts, people, agreement, and records on which people differ."""
+    from leaven.label.place import place_of
     from leaven.label.results import disputed, people, summary
 
-    found = _queue(run, store, queue)
+    found = place_of(run, store, queue).open()
     told = summary(found)
     return {
         "queue": found.name,
@@ -133,11 +163,12 @@ def export(
     reads them.
     """
     from leaven.evaluate.tables import write_table
+    from leaven.label.place import place_of
     from leaven.label.results import labels
 
     if out is not None:
         write_table(None, Path(out))
-    table = labels(_queue(run, store, queue))
+    table = labels(place_of(run, store, queue).open())
     if out is not None:
         write_table(table, Path(out))
     return table
@@ -156,10 +187,12 @@ def import_labels(
     Each becomes an answer of that person, to the task that waits for it or to a new one. The same
     file taken twice counts once. Returns `answers`, and `again` for those that were there.
     """
+    from leaven.label.place import place_of
     from leaven.label.queue import Ask
     from leaven.label.results import standing, tasks_of
+    from leaven.label.revoking import imported_from
 
-    found = _queue(run, store, queue)
+    found = place_of(run, store, queue).open()
     rows = _rows(file, found.classes)
     by_record = tasks_of(found, [name for name, _, _ in rows])
     new = [
@@ -168,12 +201,12 @@ def import_labels(
     found.add(new)
     by_record = tasks_of(found, [name for name, _, _ in rows])
     before = {(one.record, one.person, one.label) for one in standing(found)}
-    again = 0
+    again, note = 0, imported_from(Path(file).name)
     for name, label, who in rows:
         who = who or person
         again += (name, who, label) in before
         key = hashlib.sha256("\x1f".join((found.name, name, who, label)).encode()).hexdigest()
-        found.answer(by_record[name], who, label, key=key, note=f"from {Path(file).name}")
+        found.answer(by_record[name], who, label, key=key, note=note)
     return {"answers": len(rows), "again": again}
 
 
@@ -182,22 +215,53 @@ def review(
     *,
     person: str,
     port: int = 0,
+    team: bool = False,
+    host: str = "127.0.0.1",
+    names: Sequence[str] = (),
+    tls_cert: str | Path | None = None,
+    tls_key: str | Path | None = None,
+    proxy: str | None = None,
     store: str | Path | None = None,
     queue: str | None = None,
     opened: Callable[[str], None],
 ) -> None:
-    """Serve the page on which records are answered, on this machine, until Ctrl-C.
+    """Serve the page on which records are answered until Ctrl-C.
 
     The page shows the run's curve of labels. `opened` is called with the link that lets `person`
-    in, once. Raises SettingError for a port that cannot be had.
+    in, once; with `team` everybody signs in who is a user of the store. `host`, `names`, the TLS
+    files and `proxy` are those of `leaven.serve.review.serve`.
+
+    Raises SettingError for a port that cannot be had, DataError where nobody may sign in.
     """
-    from leaven.evaluate.run import Run
+    from leaven.label.place import place_of
     from leaven.serve.review import serve
 
-    found = run if isinstance(run, Run) else Run.load(run)
-    points = (found.story.get("growth") or {}).get("labels") or []
+    place = place_of(run, store, queue)
+    story = place.run.story if place.run is not None else {}
+    points = (story.get("growth") or {}).get("labels") or []
     curve = [(one["size"], one["value"], one["low"], one["high"]) for one in points]
-    serve(_queue(found, store, queue), person=person, port=port, opened=opened, curve=curve)
+    serve(
+        place.open(), person=person, port=port, team=team, host=host, names=names,
+        tls_cert=tls_cert, tls_key=tls_key, proxy=proxy, opened=opened, curve=curve,
+    )  # fmt: skip
+
+
+def is_exposed(host: str, tls_cert: str | Path | None, proxy: str | None = None) -> bool:
+    """Whether others on the network could read what goes between page and server."""
+    from leaven.serve.review import is_exposed as exposed
+
+    return exposed(host, tls_cert, proxy)
+
+
+def ask_again(
+    run: Run | str | Path, *, person: str, store: str | Path | None = None, queue: str | None = None
+) -> int:
+    """Ask one more person about each record on which people differ; returns how many."""
+    from leaven.label.place import place_of
+    from leaven.label.results import disputed
+
+    found = place_of(run, store, queue).open()
+    return found.ask_again(disputed(found), person=person, note="people differ")
 
 
 def rules(
@@ -284,22 +348,3 @@ def _told(ask: Any) -> dict[str, Any]:
     told = asdict(ask)
     del told["shown"]
     return told
-
-
-def _queue(run: Run | str | Path, store: str | Path | None, queue: str | None) -> Queue:
-    """The queue of a run's data; UnknownNameError where nothing was asked yet."""
-    from leaven.evaluate.run import Run
-    from leaven.label.queue import Queue
-    from leaven.store.store import Store
-
-    found = run if isinstance(run, Run) else Run.load(run)
-    address = _address(found, store)
-    if "://" not in str(address) and not Path(address).is_file():
-        raise DataError(
-            f"Nothing was asked yet: there is no store '{address}'. Begin with leaven query RUN."
-        )
-    return Queue(Store(address), queue or found.story["dataset"]["name"])
-
-
-def _address(run: Run, store: str | Path | None) -> str | Path:
-    return run.folder.resolve().parent / STORE if store is None else store

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
@@ -37,13 +38,17 @@ class Asked:
     def __init__(self, id_: int, ask: Ask) -> None:
         self.id, self.ask, self.withdrawn = id_, ask, False
         self.said: dict[str, tuple[str | None, bool, int]] = {}  # label, final, when
+        self.replaced: dict[str, tuple[str | None, bool, int] | None] = {}  # by a final answer
         self.held: dict[str, float] = {}
 
+    def count(self) -> int:
+        return sum(label is not None for label, _, _ in self.said.values())
+
+    def is_closed(self) -> bool:
+        return self.withdrawn or any(final for _, final, _ in self.said.values())
+
     def missing(self) -> int:
-        if self.withdrawn or any(final for _, final, _ in self.said.values()):
-            return 0
-        given = sum(label is not None for label, _, _ in self.said.values())
-        return max(self.ask.wanted - given, 0)
+        return 0 if self.is_closed() else max(self.ask.wanted - self.count(), 0)
 
     def has_place(self, person: str, now: float) -> bool:
         others = [who for who, until in self.held.items() if who != person and until > now]
@@ -111,8 +116,13 @@ class Model(RuleBasedStateMachine):
         self.step += 1
         final = final and label is not None
         late = task.missing() == 0 and task.said.get(person, (None,))[0] is None
+        if final:
+            late = any(said[1] for who, said in task.said.items() if who != person)
         told = self.queue.answer(task.id, person, label, key=key, final=final)
         assert (told.again, told.late) == (False, late)
+        before = task.said.get(person)
+        if not (final and before and before[1]):  # of decisions in a row the first replaced it
+            task.replaced[person] = before if final else None
         task.said[person] = (label, final, told.event)
         task.held.pop(person, None)
         self.keys[key] = (task.id, person, label, told.event)
@@ -125,20 +135,43 @@ class Model(RuleBasedStateMachine):
         told = self.queue.answer(task, person, label, key=key)
         assert (told.event, told.again) == (event, True)
 
-    @rule(person=PEOPLE)
-    def undo(self, person: str) -> None:
+    @rule(person=PEOPLE, named=st.none() | st.integers(-1, 40))
+    def undo(self, person: str, named: int | None) -> None:
         mine = [task for task in self.tasks if person in task.said]
-        got = self.queue.undo(person, seconds=LEASE)
+        if named is not None:
+            mine = [task for task in self.tasks[max(named, 0) :][:1] if task in mine]
+            named = mine[0].id if mine else named
+        got = self.queue.undo(person, task=named, seconds=LEASE)
         if not mine:
             assert got is None
             return
         task = max(mine, key=lambda t: t.said[person][2])
+        stands = task.replaced.pop(person, None) if task.said[person][1] else None
         del task.said[person]
         until = 0.0
-        if task.has_place(person, self.clock.now):
+        if stands:
+            with self.store.read() as connection:
+                one = (answers.c.task == task.id) & (answers.c.person == person)
+                event = connection.execute(select(answers.c.event).where(one)).scalar_one()
+            task.said[person] = (stands[0], False, event)
+        elif task.has_place(person, self.clock.now):
             until = task.held[person] = self.clock.now + LEASE
         assert got is not None
         self.same(got, task, until)
+
+    @rule(records=st.lists(RECORDS, max_size=3))
+    def ask_again(self, records: list[str]) -> None:
+        chosen: dict[str, Asked] = {}
+        for task in self.tasks:
+            given = sum(said[0] is not None for said in task.said.values())
+            if task.ask.record in records and given and not task.missing():
+                best = chosen.get(task.ask.record)
+                if best is None or given >= best.count():
+                    chosen[task.ask.record] = task
+        open_ = [task for task in chosen.values() if not task.is_closed()]
+        assert self.queue.ask_again(records) == len(open_)
+        for task in open_:
+            task.ask = replace(task.ask, wanted=task.count() + 1, assigned=None)
 
     @rule(person=PEOPLE)
     def release(self, person: str) -> None:

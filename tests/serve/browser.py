@@ -29,6 +29,27 @@ _NAMED = {
     "ArrowDown": ("ArrowDown", 40, ""),
 }  # fmt: skip
 
+#: What is too pale on a page, by WCAG 2.1 AA: 4.5 for text, 3 for the outlines of controls.
+CONTRAST = """(() => {
+  const rgb = (c) => { const x = document.createElement("canvas").getContext("2d");
+    x.fillStyle = c; x.fillRect(0, 0, 1, 1); return x.getImageData(0, 0, 1, 1).data; };
+  const light = (c) => [...rgb(c)].slice(0, 3).map((v) => v / 255)
+    .map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
+  const ground = (e) => { for (; e; e = e.parentElement) {
+    const c = getComputedStyle(e).backgroundColor; if (rgb(c)[3] === 255) return c; } };
+  const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
+    return (x + .05) / (y + .05); };
+  const low = [];
+  for (const e of document.querySelectorAll("body *")) {
+    if (!e.checkVisibility() || e.disabled) continue;
+    const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+    const style = getComputedStyle(e);
+    if (own && ratio(style.color, ground(e)) < 4.5) low.push(e.outerHTML.slice(0, 80));
+    if (e.matches("button") && ratio(style.borderTopColor, ground(e.parentElement)) < 3)
+      low.push("outline " + e.outerHTML.slice(0, 80)); }
+  return low; })()"""
+
 
 class Browser:
     """One Chromium; its windows belong to people who know nothing of each other."""

@@ -10,7 +10,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ import uvicorn
 from leaven.label.queue import Ask, Queue
 from leaven.label.results import standing
 from leaven.serve.review import application, serve
+from leaven.store.passwords import Cost
+from leaven.store.people import People
 from leaven.store.store import Store
 
 WINDOW = "window-0001"
@@ -56,7 +59,7 @@ def said(queue: Queue) -> dict[str, str | None]:
 def served(queue: Queue, **more: Any) -> Iterator[str]:
     """The application behind real HTTP; its address, without the token, which is `t`."""
     listening = socket.create_server(("127.0.0.1", 0))
-    app = application(queue, token="t", **more)
+    app = application(queue, **({"token": "t"} | more))
     told = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on")
     server = uvicorn.Server(told)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
@@ -73,7 +76,7 @@ class Client:
     """A signed-in browser's requests, without the browser."""
 
     def __init__(self, address: str, token: str = "t") -> None:
-        self.http = httpx.Client(base_url=address, timeout=30)
+        self.http = httpx.Client(base_url=address, timeout=30, verify=False)
         page = self.http.get("/", params={"token": token}, follow_redirects=True)
         assert page.status_code == 200, page.text
         self.html = page.text
@@ -85,6 +88,34 @@ class Client:
     def take(self, window: str = WINDOW, **more: Any) -> list[int]:
         """The tasks of a window."""
         return [one["task"] for one in self.post("/tasks", window=window, **more).json()["tasks"]]
+
+
+WORDS = "nobody guesses this one"
+CHEAP = Cost(power=4, block=8, lanes=1)
+
+
+def a_team(queue: Queue, clock: Callable[[], float] = time.time, **roles: str) -> People:
+    """People of the queue's store, all with the password `WORDS`."""
+    people = People(queue.store, cost=CHEAP, clock=clock)
+    for name, role in roles.items():
+        people.add(name, role, by="root", password=WORDS)
+    return people
+
+
+class Member(Client):
+    """The same for one of many people, who signs in by a password."""
+
+    def __init__(self, address: str, name: str, password: str = WORDS, **told: Any) -> None:
+        told = {"timeout": 30, "verify": False} | told
+        self.http = httpx.Client(base_url=address, **told)
+        self.page = self.token("/sign-in")
+        self.answer = self.post("/sign-in", name=name, password=password)
+        if self.answer.is_success:
+            self.page = self.token("/account")
+
+    def token(self, path: str) -> str:
+        """That of a page."""
+        return self.http.get(path).text.split('data-page="')[1].split('"')[0]
 
 
 class Process:

@@ -17,7 +17,7 @@ from PIL import Image
 from leaven.label.queue import Ask, Queue
 from leaven.label.results import history, standing
 from leaven.store.store import Store
-from tests.serve.browser import CHROMIUM, Browser, Window
+from tests.serve.browser import CHROMIUM, CONTRAST, Browser, Window
 from tests.serve.serving import Process, a_queue, said, served
 
 pytestmark = pytest.mark.skipif(
@@ -251,25 +251,6 @@ def test_nothing_hostile_runs_and_nothing_overflows(browser: Browser, tmp_path: 
 
 def test_text_and_controls_have_contrast_in_light_and_dark(browser: Browser, queue: Queue):
     """WCAG 2.1 AA: 4.5 for text, 3 for the outlines of controls."""
-    contrast = """(() => {
-      const rgb = (c) => { const x = document.createElement("canvas").getContext("2d");
-        x.fillStyle = c; x.fillRect(0, 0, 1, 1); return x.getImageData(0, 0, 1, 1).data; };
-      const light = (c) => [...rgb(c)].slice(0, 3).map((v) => v / 255)
-        .map((v) => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-        .reduce((sum, v, i) => sum + v * [.2126, .7152, .0722][i], 0);
-      const ground = (e) => { for (; e; e = e.parentElement) {
-        const c = getComputedStyle(e).backgroundColor; if (rgb(c)[3] === 255) return c; } };
-      const ratio = (a, b) => { const [x, y] = [light(a), light(b)].sort((p, q) => q - p);
-        return (x + .05) / (y + .05); };
-      const low = [];
-      for (const e of document.querySelectorAll("body *")) {
-        if (!e.checkVisibility() || e.disabled) continue;
-        const own = [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
-        const style = getComputedStyle(e);
-        if (own && ratio(style.color, ground(e)) < 4.5) low.push(e.outerHTML.slice(0, 80));
-        if (e.matches("button") && ratio(style.borderTopColor, ground(e.parentElement)) < 3)
-          low.push("outline " + e.outerHTML.slice(0, 80)); }
-      return low; })()"""
     with served(queue) as address:
         window = opened(browser, address)
         shown(window, 0)
@@ -277,7 +258,7 @@ def test_text_and_controls_have_contrast_in_light_and_dark(browser: Browser, que
         shown(window, 1)
         for scheme in ("light", "dark"):
             window.size(1280, 900, scheme)
-            assert window.value(contrast) == []
+            assert window.value(CONTRAST) == []
         nameless = "[...document.querySelectorAll('button, input, dialog, progress, [role=group]')]"
         assert window.value(
             f"{nameless}.filter((e) => !(e.innerText || e.getAttribute('aria-label')"

@@ -68,12 +68,13 @@ def test_a_post_needs_the_session_and_the_page(queue: Queue):
     [
         ("localhost:1", True), ("127.0.0.1", True), ("[::1]:80", True), ("192.168.0.7:80", True),
         ("evil.example", False), ("127.0.0.1.evil.example", False), ("", False), ("[", False),
-        ("localhost.evil.example:80", False), ("my-name:80", True), ("MY-NAME", True),
+        ("localhost.evil.example:80", False), ("localhost/evil", False), ("me@localhost", False),
+        ("localhost?x", False), ("localhost#", False), ("my-name:80", True), ("MY-NAME", True),
     ],
 )  # fmt: skip
 def test_a_host_name_that_is_not_ours_is_refused(queue: Queue, host: str, served_: bool):
     """A page elsewhere may point its own name here, and would be one origin with us."""
-    with served(queue, host="my-name") as address:
+    with served(queue, hosts=["my-name"]) as address:
         status = httpx.get(address + "/static/report.css", headers={"host": host}).status_code
     assert status == 200 if served_ else status in (400, 421)
 

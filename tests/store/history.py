@@ -37,9 +37,9 @@ def check_history(store: Store, now: float = 0.0) -> None:
             first[event.task] += 1
         elif event.kind == "withdrawn":
             withdrawn.add(event.task)
-        elif event.kind == "undone":
+        elif event.kind in ("undone", "revoked"):
             assert standing.pop(place)[0] == event.label
-        else:
+        elif event.kind != "asked again":
             assert event.kind in ("answered", "skipped", "adjudicated")
             assert (event.label is None) == (event.kind == "skipped")
             standing[place] = (event.label, event.kind == "adjudicated", event.id)

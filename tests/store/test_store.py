@@ -18,6 +18,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, event, func, inspect, select, text
 
 from leaven.core.errors import LeavenError, StoreError
+from leaven.store import people_tables
 from leaven.store import store as module
 from leaven.store.store import Store
 from leaven.store.tables import METADATA, queues
@@ -47,6 +48,7 @@ def in_child(work: Callable[[], object]) -> str:
 
 
 def test_the_steps_end_at_the_schema_of_the_tables(store: Store):
+    assert people_tables.users.name in METADATA.tables
     with store.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         assert compare_metadata(context, METADATA) == []
@@ -73,7 +75,7 @@ def test_an_sqlite_file_is_set_to_keep_what_it_says(tmp_path: Path):
 STEP = """
 from alembic import op
 import sqlalchemy as sa
-revision, down_revision = "0002", "0001"
+revision, down_revision = "{number}", "{newest}"
 def upgrade():
     op.create_table("marks", sa.Column("id", sa.Integer(), primary_key=True))
     op.execute("UPDATE queues SET question = 'changed'")
@@ -88,7 +90,10 @@ def newer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     def release(rest: str) -> None:
         place = tmp_path / "100 %(all)s" / "migrations"  # as odd as the folder of a package may be
         steps = shutil.copytree(Path(module.__file__).parent / "migrations", place)
-        (steps / "versions" / "0002_marks.py").write_text(STEP.format(rest=rest))
+        numbers = sorted(one.name[:4] for one in (steps / "versions").glob("0*.py"))
+        newest, number = numbers[-1], f"{int(numbers[-1]) + 1:04}"
+        step = STEP.format(rest=rest, newest=newest, number=number)
+        (steps / "versions" / f"{number}_marks.py").write_text(step)
         monkeypatch.setattr(module, "__file__", str(steps.parent / "store.py"))
 
     with monkeypatch.context():
@@ -106,7 +111,7 @@ def test_an_older_database_is_brought_up_and_a_newer_one_refused(
         assert connection.execute(text("SELECT count(*) FROM marks")).scalar() == 0
         assert connection.execute(select(queues.c.question)).scalar() == "changed"
     monkeypatch.setattr(module, "__file__", ours)
-    with pytest.raises(StoreError, match="is of a newer Leaven: .*0002.* Use that one"):
+    with pytest.raises(StoreError, match="is of a newer Leaven: .*00.* Use that one"):
         Store(address)
 
 

@@ -1,8 +1,29 @@
-"""The verbs on the command line: each command is one call on `leaven.api`, and its picture."""
+"""The verbs on the command line: each command is one call on a verb, and its picture."""
 
 from __future__ import annotations
 
-from leaven.cli import distilling, growing, labelling, pretraining  # its commands belong to the app
+# Their commands belong to the app.
+from leaven.cli import (
+    auditing,
+    distilling,
+    growing,
+    label_studio,
+    labelling,
+    people,
+    pretraining,
+    releasing,
+)
 from leaven.cli.app import app, main
 
-__all__ = ["app", "distilling", "growing", "labelling", "main", "pretraining"]
+__all__ = [
+    "app",
+    "auditing",
+    "distilling",
+    "growing",
+    "label_studio",
+    "labelling",
+    "main",
+    "people",
+    "pretraining",
+    "releasing",
+]

@@ -50,7 +50,8 @@ EXIT_INTERRUPTED = 130
 #: The commands in the order in which one comes to need them.
 _COMMANDS = (
     *("check", "fit", "predict", "compare", "curve", "distil", "pretrain"),
-    *("query", "review", "queue", "label", "rules"),
+    *("query", "review", "queue", "label", "rules", "label-studio", "users", "tokens"),
+    *("release", "promote", "rollback", "retire", "releases", "key"),
     *("methods", "pretexts", "encoders", "report"),
 )
 

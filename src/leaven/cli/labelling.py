@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from leaven.cli.app import app, print_json
-from leaven.cli.options import RESULT, Data, Json, Label, RunFolder, Seed
+from leaven.cli.options import READING, RESULT, Data, Json, Label, Modality, Seed
 from leaven.cli.words import interval, plain
 from leaven.core.wording import count, decimal, many, percent
 
@@ -31,10 +31,15 @@ QueueName = Annotated[
         "--queue", metavar="NAME", help="Named as the data if not given.", rich_help_panel=RESULT
     ),
 ]
+RunOrData = Annotated[
+    str, typer.Argument(metavar="RUN", help="A run's folder; or data of which there is no run yet.")
+]
 Person = Annotated[
     str | None,
     typer.Option(metavar="NAME", help="Who answers; your login name if not given."),
 ]
+
+NETWORK = "Network"
 
 label = typer.Typer(help="Labels out of the queue and into it.", no_args_is_help=True)
 app.add_typer(label, name="label")
@@ -42,7 +47,7 @@ app.add_typer(label, name="label")
 
 @app.command()
 def query(
-    run: RunFolder,
+    run: RunOrData,
     data: Annotated[
         str | None,
         typer.Argument(
@@ -59,9 +64,22 @@ def query(
     people: Annotated[
         int, typer.Option(metavar="NUMBER", help="How many people are to answer each.")
     ] = 1,
+    assign: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The one person who is to answer them.")
+    ] = None,
     suspects: Annotated[
         bool, typer.Option("--suspects", help="Ask about labels that are probably wrong instead.")
     ] = False,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME,NAME",
+            help="What may be answered, for data without a run and without a label.",
+            rich_help_panel=READING,
+        ),
+    ] = None,
+    label: Label = None,
+    modality: Modality = None,
     store: Store = None,
     queue: QueueName = None,
     seed: Seed = None,
@@ -81,7 +99,11 @@ def query(
             strategy=strategy,
             explore=explore,
             wanted=people,
+            assigned=assign,
             suspects=suspects,
+            classes=[name.strip() for name in (classes or "").split(",") if name.strip()],
+            label=label,
+            modality=modality,
             store=store,
             queue=queue,
             seed=seed or 0,
@@ -97,11 +119,14 @@ def query(
         f"chosen by {told.strategy}. Answer them: leaven review {run}",
         "bold",
     )
+    if told.rehearsal:
+        style = "yellow" if told.rehearsal["outcome"] == "no better" else ""
+        say(console, plain(told.rehearsal["sentence"]), style)
     if told.precision:
         say(console, f"Expected to be wrong of these: {interval(told.precision)}.")
     if told.unreadable:
         say(console, f"{many(told.unreadable, 'record', 'records')} could not be read.", "yellow")
-    _rows(
+    rows(
         console,
         ("record", "the model says", "asked because"),
         [(one["record"], _guess(one["guess"]), one["reason"]) for one in told.asks[:10]],
@@ -112,12 +137,20 @@ def query(
 
 @app.command()
 def queue(
-    run: RunFolder, store: Store = None, queue: QueueName = None, as_json: Json = False
+    run: RunOrData,
+    again: Annotated[
+        bool, typer.Option("--ask-again", help="Ask one more person where people differ.")
+    ] = False,
+    store: Store = None,
+    queue: QueueName = None,
+    as_json: Json = False,
 ) -> None:
     """Say how the queue goes on: what waits, who answered, how far they agree."""
     from leaven import labelling
     from leaven.cli.console import new_console, say
 
+    if again:
+        labelling.ask_again(run, person=getpass.getuser(), store=store, queue=queue)
     told = labelling.status(run, store=store, queue=queue)
     if as_json:
         print_json(told)
@@ -137,16 +170,17 @@ def queue(
         say(
             console,
             f"People differ on {many(len(told['disputed']), 'record', 'records')}: {some}. "
-            f"A further answer can settle it: leaven label import {run} FILE --person NAME",
+            f"Settle them on the page (leaven review {run}), or ask one more person: "
+            f"leaven queue {run} --ask-again",
             "yellow",
         )
     head = ("person", "answers", "skipped", "undone", "seconds", "gold right", "as the model said")
-    _rows(console, head, [_person(one) for one in told["people"]])
+    rows(console, head, [_person(one) for one in told["people"]])
 
 
 @label.command("export")
 def export(
-    run: RunFolder,
+    run: RunOrData,
     out: Annotated[
         str, typer.Argument(metavar="FILE", help="Ends in .csv, .parquet or .jsonl.")
     ] = "labels.csv",
@@ -171,7 +205,7 @@ def export(
 
 @label.command("import")
 def import_(
-    run: RunFolder,
+    run: RunOrData,
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A table with id and label, perhaps person.")
     ],
@@ -195,22 +229,63 @@ def import_(
 
 @app.command()
 def review(
-    run: RunFolder,
+    run: RunOrData,
     person: Person = None,
     port: Annotated[int, typer.Option(metavar="NUMBER", help="Any that is free if not given.")] = 0,
+    team: Annotated[
+        bool,
+        typer.Option("--team", help="For many: everybody signs in whom leaven users has let in."),
+    ] = False,
+    host: Annotated[
+        str,
+        typer.Option(metavar="ADDRESS", help="Where to listen.", rich_help_panel=NETWORK),
+    ] = "127.0.0.1",
+    name: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A host name under which it is reached. May be given several times.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A certificate (PEM).", rich_help_panel=NETWORK),
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its key (PEM).", rich_help_panel=NETWORK)
+    ] = None,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A server before this one, whose word on where requests come from is taken.",
+            rich_help_panel=NETWORK,
+        ),
+    ] = None,
     store: Store = None,
     queue: QueueName = None,
 ) -> None:
     """Open the page on which records are answered, by keyboard, until Ctrl-C."""
     from leaven import labelling
 
+    if labelling.is_exposed(host, tls_cert, proxy):
+        warning = "Passwords and answers can be read on this network: give --tls-cert, --tls-key."
+        typer.echo(warning, err=True)
+    whose = "Everybody signs in with their own name." if team else "The link is yours alone."
     labelling.review(
         run,
         person=person or getpass.getuser(),
         port=port,
+        team=team,
+        host=host,
+        names=name or [],
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        proxy=proxy,
         store=store,
         queue=queue,
-        opened=lambda url: typer.echo(f"Answer here: {url}\nThe link is yours alone. Ctrl-C ends."),
+        opened=lambda url: typer.echo(f"Answer here: {url}\n{whose} Ctrl-C ends."),
     )
 
 
@@ -246,7 +321,7 @@ def rules(
         "bold",
     )
     head = ("rule", "votes for", "covers", "with others", "against others", "right")
-    _rows(console, head, [_rule(one) for one in told["rules"]])
+    rows(console, head, [_rule(one) for one in told["rules"]])
     for one in told["failures"][:5]:
         say(console, f"{plain(one['rule'])} failed on {plain(one['record'])}: "
              f"{plain(one['message'])}", "yellow")  # fmt: skip
@@ -258,7 +333,7 @@ def _rule(one: Mapping[str, Any]) -> tuple[str, ...]:
     return (one["rule"], ", ".join(one["votes_for"]), *shares, right)
 
 
-def _rows(console: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def rows(console: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     from leaven.cli.console import new_table
 
     table = new_table(*head)

@@ -6,6 +6,7 @@
     ├── DataError            the records cannot be used
     ├── RunError             a run folder is busy, damaged or not a run
     ├── StoreError           the database cannot be reached, read or written
+    ├── StudioError          Label Studio cannot be reached or refuses
     └── MissingExtraError    an optional package is not installed; names the extra
 
 Every message says what was wrong, what was wanted, what came, and what to do.

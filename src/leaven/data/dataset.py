@@ -97,7 +97,8 @@ class Dataset:
     modality : name in the registry of modalities.
     columns : the feature columns, in the order of `records`, with their kinds.
     content : (n,) hex digest of each record's features, equal for equal records.
-    meta : (n, …) what is known of a record but is no feature: source, group, time, audit, votes.
+    meta : (n, …) what is known of a record but is no feature: source, group, time, audit, who
+        gave its label (`by`), what rules say of it (`votes`).
     root : the folder to which file paths among the records are relative.
     quarantine : rejected records, by QUARANTINE_SCHEMA; nothing is dropped unseen.
     findings : what was noticed while reading.
@@ -317,17 +318,25 @@ class Dataset:
         kept = self.select(np.setdiff1d(np.arange(len(self)), index))
         return replace(kept, quarantine=pa.concat_tables([self.quarantine, rows]))
 
-    def with_votes(self, codes: npt.NDArray[np.int16]) -> Dataset:
+    def with_votes(self, codes: npt.NDArray[np.int16], rules: str = "rules") -> Dataset:
         """The same records with what rules say of them: guesses, which no figure takes for labels.
 
-        `codes` (n, rules) are positions in `classes`, -1 where a rule abstains.
+        `codes` (n, rules) are positions in `classes`, -1 where a rule abstains; `rules` is what
+        the rules are called by.
         """
         flat = pa.array(np.ascontiguousarray(codes, np.int16).ravel())
         votes = pa.FixedSizeListArray.from_arrays(flat, codes.shape[1])
-        if self.meta is None:
-            return replace(self, meta=pa.table({"votes": votes}))
-        rest = self.meta.drop_columns([n for n in self.meta.column_names if n == "votes"])
-        return replace(self, meta=rest.append_column("votes", votes))
+        return self.with_meta("votes", votes, {"rules": rules})
+
+    def with_meta(self, name: str, values: pa.Array, told: dict[str, str] | None = None) -> Dataset:
+        """The same records with a further column of what is known of them and is no feature."""
+        there = self.meta
+        if there is None:
+            there = pa.table({"row": np.arange(len(self))}).drop_columns(["row"])
+        elif name in there.column_names:
+            there = there.drop_columns([name])
+        field = pa.field(name, values.type, metadata=told)
+        return replace(self, meta=there.append_column(field, values))
 
     def with_edges(
         self, edges: pa.Table, content: npt.NDArray[np.str_], findings: Sequence[Finding]

@@ -7,8 +7,9 @@ from typing import Any
 
 from leaven.core.errors import LeavenError
 from leaven.data.dataset import Dataset
+from leaven.data.joined_labels import join_labels
 
-__all__ = ["given", "given_labelled_or_not"]
+__all__ = ["given", "given_labelled_or_not", "given_with_answers"]
 
 
 def given(data: Any, **how: Any) -> Dataset:
@@ -37,3 +38,16 @@ def given_labelled_or_not(data: Any, reading: dict[str, Any]) -> Dataset:
         if dataset.modality == "tabular":
             raise
         return dataset
+
+
+def given_with_answers(data: Any, answers: str | Path | None, **reading: Any) -> Dataset:
+    """The data with the labels of a table, see `join_labels`; they may be the only ones."""
+    if answers is None:
+        return given(data, **reading)
+    try:
+        dataset = given(data, **reading)
+    except LeavenError:
+        if reading["label"] is not None:
+            raise
+        dataset = given(data, **reading | {"label": False})
+    return join_labels(dataset, answers)

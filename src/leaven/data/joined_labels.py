@@ -17,6 +17,8 @@ from leaven.data.readers import read_tables
 __all__ = ["join_labels"]
 
 _KEYS = ("content", "id")
+#: Origins of labels that nobody gave.
+_GUESSES = ("model", "rule")
 #: How a text begins that is written to CSV with a quote before it, lest a spreadsheet runs it.
 _FORMULA = ("=", "+", "-", "@")
 
@@ -27,7 +29,8 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
     `content` is what `leaven label export` writes: it finds a record wherever it stands, and all
     that equal it; where it is empty the `id` counts. A record that has a label keeps it where the
     table says nothing of it. Rows of no record here, and labels that differ from those that were
-    there, are findings.
+    there, are findings; so are rows whose `origin` is a `model` or a `rule`: they are guesses, and
+    are left out. Who gave a label (`people`, else the file) is kept in `meta` as `by`.
 
     Raises DataError for a table without these columns, or one that names a record twice and
     differently.
@@ -40,11 +43,19 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
             f"has {', '.join(table.column_names) or 'none'}."
         )
     found: dict[tuple[str, str], str] = {}
+    givers: dict[tuple[str, str], str] = {}
+    guessed = 0
     columns = [table[key].cast(pa.string()).to_pylist() for key in keys]
-    for label, *named in zip(clean_labels(table["label"]).to_pylist(), *columns, strict=True):
+    labels = clean_labels(table["label"]).to_pylist()
+    origins, people = (_texts(table, name) for name in ("origin", "people"))
+    for label, origin, who, *named in zip(labels, origins, people, *columns, strict=True):
         known = [pair for pair in zip(keys, named, strict=True) if pair[1]]
         if not known or label is None:
             continue
+        if origin in _GUESSES:
+            guessed += 1
+            continue
+        givers[known[0]] = who or Path(path).name
         label = label[1:] if label[0] == "'" and label[1:2] in _FORMULA else label
         if found.setdefault(known[0], label) != label:
             raise DataError(
@@ -53,10 +64,11 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
             )
     before = dataset.labels.to_pylist()
     after, met = list(before), set()
+    by: list[str | None] = [None] * len(before)
     for key, names in (("id", dataset.ids.tolist()), ("content", dataset.content.tolist())):
         for row, name in enumerate(names):
             if (key, name) in found:
-                after[row] = found[key, name]
+                after[row], by[row] = found[key, name], givers[key, name]
                 met.add((key, name))
     changed: dict[tuple[str, str], int] = defaultdict(int)
     for old, new in zip(before, after, strict=True):
@@ -70,6 +82,10 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
         findings.append(
             Finding("labels-unmatched", "warning", message, len(strange), advice=advice)
         )
+    if guessed:
+        said = many(guessed, "label is", "labels are")
+        message = f"{said} a model's or a rule's guess, and left out."
+        findings.append(Finding("labels-guessed", "info", message, guessed))
     if changed:
         (old, new), most = max(changed.items(), key=lambda pair: pair[1])
         total = sum(changed.values())
@@ -78,4 +94,13 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
             f"count: most often {old!r} became {new!r} ({count(most)})."
         )
         findings.append(Finding("labels-corrected", "info", message, total))
-    return replace(dataset, labels=pa.array(after, pa.string()), findings=tuple(findings))
+    given = dataset.with_meta("by", pa.array(by, pa.string()))
+    return replace(given, labels=pa.array(after, pa.string()), findings=tuple(findings))
+
+
+def _texts(table: pa.Table, column: str) -> list[str | None]:
+    """The cells of a column; None of each row where there is no such column."""
+    if column not in table.column_names:
+        return [None] * table.num_rows
+    told: list[str | None] = table[column].cast(pa.string()).to_pylist()
+    return told

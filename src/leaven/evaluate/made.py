@@ -23,6 +23,8 @@ from leaven.data.dataset import Dataset
 from leaven.data.rewriting import Rewriter
 from leaven.evaluate.experiment import Experiment, experiment
 from leaven.evaluate.folder import RunFolder, write_json
+from leaven.evaluate.lineage import FILE as LABELS
+from leaven.evaluate.lineage import labels_table
 from leaven.evaluate.pretrained import make_pretraining
 from leaven.evaluate.pretraining import Pretraining
 from leaven.evaluate.run import Run
@@ -134,11 +136,11 @@ def _name(dataset: Dataset, recipe: Recipe) -> str:
 
 
 def _ids(dataset: Dataset) -> str:
-    """Digest of what is no content: ids, groups and times decide the split, audits the report, and
-    votes teach."""
+    """Digest of what is no content: ids, groups and times decide the split, audits the report,
+    votes teach, and who gave a label is told."""
     meta = dataset.meta
     there = () if meta is None else meta.column_names
-    named = [name for name in ("group", "time", "audit", "votes") if name in there]
+    named = [name for name in ("group", "time", "audit", "by", "votes") if name in there]
     columns = [meta[name].to_pylist() for name in named] if meta is not None else []
     rows = sorted(map(repr, zip(map(str, dataset.ids), *columns, strict=True)))
     return hashlib.sha256("\x1e".join([*named, *rows]).encode()).hexdigest()
@@ -168,6 +170,7 @@ def _write(
     pq.write_table(table, folder.path / "predictions.parquet")
     pq.write_table(found.dataset.quarantine, folder.path / "quarantine.parquet")
     pq.write_table(_evidence(found), folder.path / "evidence.parquet")
+    pq.write_table(labels_table(found.dataset), folder.path / LABELS)
     write_json(folder.path / "shown.json", shown_records(found, unlabelled, probabilities))
     (folder.path / "recipe.toml").write_text(found.recipe.to_toml())
     run: dict[str, Any] = {

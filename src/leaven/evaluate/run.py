@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from leaven.core.errors import DataError, RunError
 from leaven.data.dataset import Column, Dataset
-from leaven.data.joined_labels import join_labels
+from leaven.data.given import given_with_answers
 from leaven.evaluate.comparison import Verdict
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.report import render
@@ -136,10 +136,9 @@ class Run:
         if not isinstance(source, str | Path):
             return self.dataset(source)
         named = self.story["run"].get("reading", {})
-        how = {name: named[name] for name in _READING if name in named}
+        how = {name: named.get(name) for name in _READING} | {"modality": told["modality"]}
         columns = tuple(Column(**column) for column in told["columns"])
-        dataset = Dataset.read(source, **how | {"modality": told["modality"]}, columns=columns)
-        return join_labels(dataset, named["answers"]) if "answers" in named else dataset
+        return given_with_answers(source, named.get("answers"), **how, columns=columns)
 
     def predict(self, records: Any) -> npt.NDArray[np.float64]:
         """(n, k) calibrated probabilities, one row a record in the order given.

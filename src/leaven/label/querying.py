@@ -1,4 +1,7 @@
-"""From a run to questions: which of its records people are asked about, and why."""
+"""From a run to questions: which of its records people are asked about, and why.
+
+And from records alone, before there is a label or a run: `cold`.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,50 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
-from leaven.core.errors import DataError
+from leaven.core.errors import DataError, SettingError
 from leaven.core.wording import percent
+from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset
-from leaven.data.modality import MODALITIES
+from leaven.data.modality import MODALITIES, Modality, Spec
 from leaven.evaluate.run import Run
-from leaven.label.pool import Pool
+from leaven.label.pool import Numbers, Pool
 from leaven.label.queue import Ask
-from leaven.label.strategy import ask, chosen
-from leaven.learn.encoder import encode
+from leaven.label.rehearsal import ENOUGH, Rehearsal, rehearse
+from leaven.label.strategies.committee import Member, bagged, gathered
+from leaven.label.strategy import STRATEGIES, Asked, ask, chosen
+from leaven.learn.encoder import ENCODERS, Encoder, encode, listed
+from leaven.learn.extractor import find_extractor
+from leaven.learn.front import Front
+from leaven.learn.head import Head
+from leaven.learn.heads.blend import BlendHead
 from leaven.learn.label_noise import Share, cross_fitted, label_noise
 from leaven.learn.predictions import Floats
+from leaven.learn.predictor import Predictor
+from leaven.learn.start import find_start
 
-__all__ = ["Queried", "doubt", "query"]
+__all__ = ["Queried", "cold", "doubt", "query"]
 
 _GUESSES, _NEIGHBOURS = 5, 3
+_COMMITTEE = 3  # components from which a blend is one
 
 
 @dataclass(frozen=True)
 class Queried:
     """Questions about the records that are worth most, the first first, and who chose them.
 
-    `precision` is the share of them that is expected to be wrong, where labels are doubted.
+    `precision` is the share of them that is expected to be wrong, where labels are doubted;
+    `rehearsal` what the strategy would have gained on the labels that there are, where these are
+    enough to try.
     """
 
     strategy: str
     asks: tuple[Ask, ...]
     unreadable: int
     precision: Share | None = None
+    rehearsal: Rehearsal | None = None
 
 
 def query(
@@ -47,43 +65,150 @@ def query(
     explore: float = 0.1,
     wanted: int = 1,
     waiting: Sequence[str] = (),
+    rehearsed: bool = True,
     seed: int = 0,
 ) -> Queried:
     """The `count` unlabelled records of `dataset` that are worth most to the run's model.
+
+    A strategy that reads a committee gets the components of the run's blend, where these are three
+    or more, and else models that are taught draws of the labelled records (`bagged`). From 60
+    labels on, the strategy is rehearsed on them (`rehearse`), some seconds of work.
 
     Parameters
     ----------
     explore : the share drawn at random, see `ask`.
     wanted : how many people are to answer each.
     waiting : ids of records that are asked about already, or answered.
+    rehearsed : False for no rehearsal.
 
-    Raises DataError where no record is left to ask about.
+    Raises DataError where no record is left to ask about, and where a committee has nothing to be
+    taught by; UnknownNameError for no strategy of that name.
     """
-    seen = _Seen(run, dataset)
-    open_ = (seen.dataset.targets < 0) & ~np.isin(seen.dataset.ids, list(waiting))
-    if not open_.any():
-        raise DataError(
-            f"No record of '{dataset.name}' is left to ask about: each has a label, an answer, or "
-            "waits for one. Give more records."
-        )
+    reads_members = strategy != "auto" and "members" in STRATEGIES[strategy].needs
+    predictor = run.predictor
+    readable, arrays = predictor.front.readable(dataset)
+    seen = _Seen(
+        readable, arrays, predictor.network.encoder, predictor.front, run.classes, run.folder.name
+    )
+    probabilities = predictor.probabilities(arrays)
     pool = Pool(
         seen.labelled,
-        probabilities=seen.probabilities,
+        probabilities=probabilities,
         embeddings=seen.embeddings,
-        askable=open_,
+        members=_committee(predictor, seen, seed) if reads_members else None,
+        askable=seen.open(waiting),
         names=run.classes,
         seed=seed,
     )
     named = chosen(pool) if strategy == "auto" else strategy
     found = ask(pool, count, named, explore=explore, groups=seen.dataset.content)
-    asks = tuple(
-        seen.ask(
-            row, seen.probabilities[row], found.reasons[rank], len(found) - rank, wanted=wanted,
-            origin={"strategy": named, "score": _number(found.scores[rank])},
-        )
-        for rank, row in enumerate(found.index.tolist())
-    )  # fmt: skip
+    asks = seen.asks(found, named, probabilities, wanted)
+    rehearsal = None
+    if rehearsed and named != "random" and len(pool.known) >= ENOUGH:
+        rehearsal = rehearse(pool, named, explore=explore, seed=seed)
+    return Queried(named, asks, len(dataset) - len(seen.dataset), rehearsal=rehearsal)
+
+
+def cold(
+    dataset: Dataset,
+    classes: Sequence[str],
+    count: int,
+    *,
+    strategy: str = "auto",
+    encoder: str = "",
+    explore: float = 0.0,
+    wanted: int = 1,
+    waiting: Sequence[str] = (),
+    seed: int = 0,
+) -> Queried:
+    """The first `count` records to ask about, where there is neither a run nor a label.
+
+    They are chosen by frozen features alone, those on which `leaven fit` would begin, learnt from
+    the records without a label. `auto` asks for typical records (typiclust). Nothing is guessed.
+    Records that have one of the classes for a label already count as known.
+
+    Parameters
+    ----------
+    classes : the names that may be answered, two or more.
+    encoder : a frozen encoder, the folder or hub name of one, or a pretraining run; by default
+        the modality's.
+    explore, wanted, waiting : as of `query`.
+
+    Raises SettingError for fewer than two classes, for an encoder that needs training, and for a
+    strategy that reads what a model says; DataError where no record can be read, or none is left.
+    """
+    names = _named(classes)
+    if strategy != "auto":
+        _ = STRATEGIES[strategy]
+    if not len(dataset):
+        raise DataError(f"'{dataset.name}' holds no record.")
+    start = find_start(encoder, dataset.modality)
+    extractor = find_extractor(encoder, dataset.modality) if start is None else None
+    front = start.front if start else Front.describe(dataset, extractor)
+    readable, arrays = front.readable(dataset)
+    if not len(readable):
+        raise DataError(f"None of the {len(dataset)} records of '{dataset.name}' can be read.")
+    if start is not None:
+        network = start.encoder
+    else:
+        network = _frozen(front.views, encoder if extractor is None else "", front.arrays_spec)
+        network.prepare(arrays, np.arange(len(readable)), seed)
+    seen = _Seen(readable, arrays, network, front, names)
+    pool = Pool(
+        seen.labelled,
+        embeddings=seen.embeddings,
+        askable=seen.open(waiting),
+        names=names,
+        seed=seed,
+    )
+    named = chosen(pool) if strategy == "auto" else strategy
+    found = ask(pool, count, named, explore=explore, groups=seen.dataset.content)
+    asks = seen.asks(found, named, None, wanted)
     return Queried(named, asks, len(dataset) - len(seen.dataset))
+
+
+def _frozen(views: Modality, name: str, spec: Spec) -> Encoder:
+    """A frozen encoder of Leaven's own, the modality's where none is named."""
+    kind = ENCODERS[name or views.features]
+    if not kind.ready:
+        ready = [one for one in listed(views.name) if ENCODERS[one].ready]
+        wish = f"one whose features need no training: {', '.join(ready)}"
+        raise SettingError("encoder", wish, name)
+    return kind(**kind.configure(spec))
+
+
+def _named(classes: Sequence[str]) -> tuple[str, ...]:
+    """Names of classes, each once; SettingError for fewer than two."""
+    given = [classes] if isinstance(classes, str) else list(classes)
+    names = tuple(dict.fromkeys(name.strip() for name in given if name.strip()))
+    if len(names) < 2:
+        raise SettingError("classes", "two names or more, none of them empty", given)
+    return names
+
+
+def _committee(predictor: Predictor, seen: _Seen, seed: int) -> Numbers:
+    """(m, n, k) what the components of the run's blend say, or else bagged models."""
+    head = predictor.network.head
+    k = len(predictor.classes)
+    if isinstance(head, BlendHead) and len(head.heads) >= _COMMITTEE:
+        pairs = zip(head.heads, head.temperatures.tolist(), strict=True)
+        return gathered([_member(one, heat) for one, heat in pairs], seen.embeddings, k)
+    if not (seen.labelled >= 0).any():
+        raise DataError(
+            f"A committee learns from labelled records, of which '{seen.dataset.name}' has none. "
+            "Give those that the run was made of, or take another strategy, such as margin."
+        )
+    return bagged(seen.embeddings, seen.labelled, k, seed=seed)
+
+
+def _member(head: Head, temperature: float) -> Member:
+    @torch.inference_mode()
+    def said(rows: Numbers) -> Numbers:
+        outputs = head(torch.from_numpy(np.array(rows, np.float32)))
+        told: Numbers = (outputs.double() / temperature).softmax(-1).numpy()
+        return told
+
+    return said
 
 
 def doubt(
@@ -100,7 +225,10 @@ def doubt(
     No label is judged by a model that was taught it. Raises DataError where there are too few
     labels to tell, or none is doubted.
     """
-    seen = _Seen(run, dataset)
+    front = run.predictor.front
+    readable, arrays = front.readable(dataset)
+    encoder = run.predictor.network.encoder
+    seen = _Seen(readable, arrays, encoder, front, run.classes, run.folder.name)
     rows = np.flatnonzero(seen.labelled >= 0)
     features = np.asarray(seen.embeddings[rows], np.float64)
     features = (features - features.mean(0)) / (features.std(0) + 1e-9)
@@ -132,39 +260,71 @@ def doubt(
 
 
 class _Seen:
-    """The records as the run's model sees them."""
+    """The records as an encoder sees them."""
 
-    def __init__(self, run: Run, dataset: Dataset) -> None:
-        predictor = run.predictor
-        self._run = run
-        self.dataset, arrays = predictor.front.readable(dataset)
-        self.probabilities = predictor.probabilities(arrays)
-        views = predictor.front.views
-        rows = np.arange(len(self.dataset))
-        self.embeddings = encode(predictor.network.encoder, arrays, rows, views.plain)
-        place = {name: i for i, name in enumerate(run.classes)}
-        labels = self.dataset.labels.to_pylist()
-        #: (n,) places among the model's classes; -1 for none, and for a class that it has not.
+    def __init__(
+        self,
+        dataset: Dataset,
+        arrays: Arrays,
+        encoder: Encoder,
+        front: Front,
+        classes: tuple[str, ...],
+        run: str = "",
+    ) -> None:
+        self.dataset, self._classes = dataset, classes
+        self._origin = {"run": run} if run else {}
+        self.embeddings = encode(encoder, arrays, np.arange(len(dataset)), front.views.plain)
+        place = {name: i for i, name in enumerate(classes)}
+        labels = dataset.labels.to_pylist()
+        #: (n,) places among the classes; -1 for none, and for a label that is not among them.
         self.labelled = np.array([place.get(label or "", -1) for label in labels], np.int64)
-        self._modality = MODALITIES[self.dataset.modality]
+        self._modality = MODALITIES[dataset.modality]
         self._known = np.flatnonzero(self.labelled >= 0)
 
+    def open(self, waiting: Sequence[str]) -> npt.NDArray[np.bool_]:
+        """(n,) which records have no label and do not wait; DataError where none is left."""
+        found: npt.NDArray[np.bool_] = (self.dataset.targets < 0) & ~np.isin(
+            self.dataset.ids, list(waiting)
+        )
+        if not found.any():
+            raise DataError(
+                f"No record of '{self.dataset.name}' is left to ask about: each has a label, an "
+                "answer, or waits for one. Give more records."
+            )
+        return found
+
+    def asks(
+        self, found: Asked, strategy: str, probabilities: Floats | None, wanted: int
+    ) -> tuple[Ask, ...]:
+        """The questions of a batch, the first with the highest priority."""
+        return tuple(
+            self.ask(
+                row,
+                None if probabilities is None else probabilities[row],
+                found.reasons[rank],
+                len(found) - rank,
+                wanted=wanted,
+                origin={"strategy": strategy, "score": _number(found.scores[rank])},
+            )
+            for rank, row in enumerate(found.index.tolist())
+        )
+
     def ask(
-        self, row: int, p: Floats, reason: str, priority: float, *, origin: dict[str, Any],
+        self, row: int, p: Floats | None, reason: str, priority: float, *, origin: dict[str, Any],
         wanted: int, kind: str = "ask",
     ) -> Ask:  # fmt: skip
-        """The question about a record, with what the model says and the labelled ones near it."""
-        best = np.argsort(-p, kind="stable")[:_GUESSES]
+        """The question about a record, with what a model says and the labelled ones near it."""
+        best = [] if p is None else np.argsort(-p, kind="stable")[:_GUESSES].tolist()
         return Ask(
             record=str(self.dataset.ids[row]),
             content=str(self.dataset.content[row]),
             shown=dict(self._modality.show(self.dataset, row)) | {"neighbours": self._near(row)},
-            guess=tuple((self._run.classes[i], float(p[i])) for i in best),
+            guess=tuple((self._classes[i], float(p[i])) for i in best) if p is not None else (),
             reason=reason,
             kind=kind,
             priority=float(priority),
             wanted=wanted,
-            origin={"run": self._run.folder.name} | origin,
+            origin=self._origin | origin,
         )
 
     def _near(self, row: int) -> list[dict[str, Any]]:

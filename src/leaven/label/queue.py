@@ -8,12 +8,9 @@ and an answer carries a number of the asker's own (`key`), so that one sent twic
 
 from __future__ import annotations
 
-import json
-import math
 import time
-import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Table, and_, delete, exists, func, insert, or_, select, update
@@ -21,6 +18,16 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Select
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
+from leaven.label.asking import (
+    KEY,
+    Ask,
+    Receipt,
+    Task,
+    check_ask,
+    check_name,
+    check_seconds,
+    check_text,
+)
 from leaven.store.store import Store
 from leaven.store.tables import OPEN, answers, events, leases, queues, tasks
 
@@ -28,61 +35,8 @@ __all__ = ["Ask", "Queue", "Receipt", "Task", "queue_names"]
 
 _LEASE = 15 * 60.0  # seconds that a person may think
 _ROWS = 1000  # at most so many are sent to the database at once
-_NAME, _KEY = 200, 80  # characters at most
 _TASKS = 2**31  # no task has this number
-
-
-@dataclass(frozen=True)
-class Ask:
-    """What a task is made of.
-
-    Attributes
-    ----------
-    record, content : the record's id, and the hash of what is in it.
-    shown : how a page shows it, see `Modality.show`.
-    guess : class names with their probabilities, the likeliest first; may be empty.
-    reason : why it is asked, for the person who answers.
-    kind : `ask`, `gold` (its `truth` is known and judges the people), `audit` (a pseudo-label is
-        judged by it) or `suspect` (a given label is doubted).
-    batch : what it was asked together with; a record is asked once in a batch.
-    wanted : how many different people are to answer.
-    assigned : the one person it is for; None for all.
-    origin : where it comes from: run, strategy, score.
-    """
-
-    record: str
-    content: str
-    shown: Mapping[str, Any] = field(default_factory=dict)
-    guess: Sequence[tuple[str, float]] = ()
-    reason: str = ""
-    kind: str = "ask"
-    batch: str = ""
-    truth: str | None = None
-    priority: float = 0.0
-    wanted: int = 1
-    assigned: str | None = None
-    origin: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Task(Ask):
-    """An `Ask` in the queue; `until` is when the lease of the person who was given it ends, and 0
-    where others hold all its places."""
-
-    id: int = 0
-    until: float = 0.0
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """An answer that is in the database: the number of its event, and whether it was there before.
-
-    `late` tells that the task had all its answers already, so that this one is a further one.
-    """
-
-    event: int
-    again: bool = False
-    late: bool = False
+_PLAIN = ("answered", "skipped", "undone", "revoked")  # what changes an answer that is not final
 
 
 def queue_names(store: Store) -> list[str]:
@@ -123,7 +77,7 @@ class Queue:
         clock: Callable[[], float] = time.time,
     ) -> Queue:
         """The queue of this name, made if it is not there; its classes grow by new ones."""
-        _check_name("queue", name)
+        check_name("queue", name)
         classes = list(dict.fromkeys(classes))
         told = {
             "name": name, "created": clock(), "modality": modality, "classes": classes,
@@ -148,10 +102,9 @@ class Queue:
     def add(self, asks: Sequence[Ask], *, person: str = "leaven") -> int:
         """Put these into the queue; returns how many were not in it.
 
-        A record that is in the batch already, or waits for an answer to the same kind of question,
-        is left as it is.
+        One that is in the batch already, or waits for an answer to such a question, is left.
         """
-        _check_name("person", person)
+        check_name("person", person)
         for ask in asks:
             self._check(ask)
         with self.store.write(self.id) as connection:
@@ -183,8 +136,8 @@ class Queue:
 
     def withdraw(self, records: Sequence[str], *, person: str = "leaven", note: str = "") -> int:
         """Ask nobody about these any more; answers that are there stay. Returns how many tasks."""
-        _check_name("person", person)
-        _check_text("note", note)
+        check_name("person", person)
+        check_text("note", note)
         count = 0
         with self.store.write(self.id) as connection:
             for some in _parts(list(dict.fromkeys(records))):
@@ -197,18 +150,50 @@ class Queue:
                 count += len(gone)
         return count
 
+    def ask_again(self, records: Sequence[str], *, person: str = "leaven", note: str = "") -> int:
+        """Ask one more about each of these, who has not answered it: where people differ, say.
+
+        Their task is the one that has most answers. Nothing is done about a record that has none,
+        still waits for one, was withdrawn or has a final answer. Returns how many were asked.
+        """
+        check_name("person", person)
+        check_text("note", note)
+        asked = 0
+        with self.store.write(self.id) as connection:
+            for some in _parts(list(dict.fromkeys(records))):
+                said = func.count(answers.c.label)
+                query = (
+                    select(tasks.c.id, tasks.c.record, said.label("said"))
+                    .join(answers, answers.c.task == tasks.c.id)
+                    .where(tasks.c.queue == self.id, tasks.c.record.in_(some))
+                    .where(tasks.c.kind != "gold", tasks.c.missing == 0)
+                    .group_by(tasks.c.id, tasks.c.record)
+                    .having(said > 0)
+                    .order_by(said, tasks.c.id)
+                )
+                rows = connection.execute(query).all()
+                for row in {row.record: row for row in rows}.values():
+                    if self._is_closed(connection, row.id):
+                        continue
+                    told = {"wanted": row.said + 1, "missing": 1, "assigned": None}
+                    connection.execute(update(tasks).where(tasks.c.id == row.id).values(told))
+                    self._note(connection, row.id, person, "asked again", note=note or None)
+                    asked += 1
+        return asked
+
     # What people do
 
     def lease(self, person: str, count: int = 1, *, seconds: float = _LEASE) -> list[Task]:
         """The next tasks for this person: those they hold, then the most urgent ones.
 
         None of them is held by as many others as could still answer it, has been answered or
-        skipped by this person, or is for somebody else. Fewer than `count` where there are no more.
+        skipped by this person, or is for somebody else. Fewer than `count`, which is 1000 at most,
+        where there are no more.
         """
-        _check_name("person", person)
-        _check_seconds(seconds)
-        if count < 1:
-            raise SettingError("count", "at least 1", count)
+        check_name("person", person)
+        check_seconds(seconds)
+        if not 1 <= count <= _ROWS:
+            raise SettingError("count", f"from 1 to {_ROWS}", count)
         now = self._clock()
         with self.store.write(self.id) as connection:
             ours = exists().where(tasks.c.id == leases.c.task, tasks.c.queue == self.id)
@@ -221,7 +206,7 @@ class Queue:
                 rows += connection.execute(free)
             for row in rows:
                 self._hold(connection, row.id, person, now + seconds)
-        return [_task(row, now + seconds) for row in rows]
+        return [Task.of(row, now + seconds) for row in rows]
 
     def answer(
         self,
@@ -248,10 +233,10 @@ class Queue:
         Raises UnknownNameError for a label that is no class of the queue, DataError for a task that
         it does not have, StoreError where it could not be kept.
         """
-        _check_name("person", person)
-        _check_name("key", key, _KEY)
-        _check_text("note", note)
-        _check_seconds(seconds)
+        check_name("person", person)
+        check_name("key", key, KEY)
+        check_text("note", note)
+        check_seconds(seconds)
         if label is None and final:
             raise SettingError("label", "a class of the queue in a final answer", None)
         self._check_labels([label] if label is not None else [])
@@ -266,6 +251,9 @@ class Queue:
             own = and_(answers.c.task == task, answers.c.person == person)
             before = connection.execute(select(answers.c.label).where(own)).scalar()
             late = row.missing == 0 and before is None
+            if final:
+                others = exists().where(answers.c.task == task, answers.c.person != person)
+                late = bool(connection.execute(select(others.where(answers.c.final))).scalar())
             event = self._note(
                 connection, task, person, kind, label=label, seconds=seconds, key=key, note=note,
                 guess=row.guess[0][0] if row.guess else None,
@@ -278,37 +266,71 @@ class Queue:
             connection.execute(delete(leases).where(held))
         return Receipt(event, late=late)
 
-    def undo(self, person: str, *, seconds: float = _LEASE) -> Task | None:
-        """Take back this person's latest answer or skip that stands, and give them its task again.
+    def undo(self, person: str, *, task: int | None = None, seconds: float = _LEASE) -> Task | None:
+        """Take back this person's answer or skip that stands, and give them its task again.
 
         Both stay in the history. None where nothing of theirs stands. Where others hold all places
-        of the task, it may be answered again, but is not held (`until` is 0).
+        of the task, it may be answered again, but is not held (`until` is 0). What a final answer
+        replaced of the same person stands again.
+
+        Parameters
+        ----------
+        task : whose answer; the latest one if not given. Only with it may an undo be sent again:
+            the second finds nothing, where without it goes back by one more.
         """
-        _check_name("person", person)
-        _check_seconds(seconds)
+        check_name("person", person)
+        check_seconds(seconds)
         now = self._clock()
         with self.store.write(self.id) as connection:
-            latest = (
-                select(answers)
-                .join(tasks, tasks.c.id == answers.c.task)
-                .where(tasks.c.queue == self.id, answers.c.person == person)
-                .order_by(answers.c.event.desc())
-                .limit(1)
-            )
+            latest = select(answers).join(tasks).where(tasks.c.queue == self.id)
+            latest = latest.where(answers.c.person == person)
+            if task is not None:
+                latest = latest.where(answers.c.task == (task if 0 < task < _TASKS else 0))
+            latest = latest.order_by(answers.c.event.desc()).limit(1)
             one = connection.execute(latest).one_or_none()
             if one is None:
                 return None
             mine = and_(answers.c.task == one.task, answers.c.person == person)
             connection.execute(delete(answers).where(mine))
             self._note(connection, one.task, person, "undone", label=one.label)
+            stands = one.final and self._restore(connection, one)
             row = self._find(connection, one.task)
             theirs = select(func.count()).where(
                 leases.c.task == one.task, leases.c.person != person, leases.c.until > now
             )
-            if self._count(connection, row) <= connection.execute(theirs).scalar_one():
-                return _task(row, 0.0)
+            missing = self._count(connection, row)
+            if stands or missing <= connection.execute(theirs).scalar_one():
+                return Task.of(row, 0.0)
             self._hold(connection, one.task, person, now + seconds)
-            return _task(row, now + seconds)
+            return Task.of(row, now + seconds)
+
+    def revoke(self, given: Sequence[tuple[int, str]], *, by: str, reason: str) -> int:
+        """Take back the answers of these people to these tasks, (task, person); returns how many.
+
+        They stay in the history, whose note says who revoked them and why; the tasks want answers
+        again.
+        """
+        check_name("by", by)
+        check_text("reason", reason)
+        gone = 0
+        with self.store.write(self.id) as connection:
+            for task, person in given:
+                mine = and_(answers.c.task == task, answers.c.person == person)
+                taken = delete(answers).where(mine).returning(answers.c.label)
+                if (row := connection.execute(taken).one_or_none()) is not None:
+                    note = f"{by}: {reason}"
+                    self._note(connection, task, person, "revoked", label=row.label, note=note)
+                    self._count(connection, self._find(connection, task))
+                    gone += 1
+        return gone
+
+    def left(self, person: str) -> int:
+        """How many tasks this person may still be asked, those that others hold now as well."""
+        said = exists().where(answers.c.task == tasks.c.id, answers.c.person == person)
+        theirs = or_(tasks.c.assigned.is_(None), tasks.c.assigned == person)
+        query = select(func.count()).where(tasks.c.queue == self.id, OPEN, theirs, ~said)
+        with self.store.read() as connection:
+            return int(connection.execute(query).scalar_one())
 
     def release(self, person: str) -> int:
         """Give back what this person holds; returns how many tasks."""
@@ -319,26 +341,30 @@ class Queue:
 
     # How it is kept
 
+    def _restore(self, connection: Connection, final: Any) -> bool:
+        """Let stand again what a final answer replaced of the same person; whether there was."""
+        before = (
+            select(events)
+            .where(events.c.task == final.task, events.c.person == final.person)
+            .where(events.c.id < final.event, events.c.kind.in_(_PLAIN))
+            .order_by(events.c.id.desc())
+            .limit(1)
+        )
+        old = connection.execute(before).one_or_none()
+        if old is None or old.kind in ("undone", "revoked"):
+            return False
+        event = self._note(
+            connection, old.task, old.person, old.kind, label=old.label, guess=old.guess,
+            confidence=old.confidence, note="stands again",
+        )  # fmt: skip
+        standing = {"label": old.label, "final": False, "event": event}
+        _put(connection, answers, {"task": old.task, "person": old.person}, standing)
+        return True
+
     def _check(self, ask: Ask) -> None:
-        if ask.wanted < 1:
-            raise SettingError("wanted", "at least 1", ask.wanted)
-        if math.isnan(ask.priority):
-            raise SettingError("priority", "a number", ask.priority)
         known = [ask.truth] if ask.truth is not None else []
         self._check_labels([name for name, _ in ask.guess] + known)
-        if ask.kind == "gold" and ask.truth is None:
-            raise SettingError("truth", "the known answer of a gold question", None)
-        if ask.assigned is not None:
-            _check_name("assigned", ask.assigned)
-        for name in ("record", "content", "kind", "batch", "reason"):
-            _check_text(name, getattr(ask, name), getattr(tasks.c[name].type, "length", None))
-        try:
-            json.dumps([ask.shown, ask.guess, ask.origin], allow_nan=False)
-        except (TypeError, ValueError) as wrong:
-            raise DataError(
-                f"The task of '{ask.record}' cannot be kept: {wrong}. What is shown, guessed and "
-                "told of its origin must be plain JSON."
-            ) from wrong
+        check_ask(ask)
 
     def _check_labels(self, labels: Sequence[str]) -> None:
         """They are classes of the queue, to which another process may have added some since."""
@@ -396,15 +422,17 @@ class Queue:
 
     def _count(self, connection: Connection, row: Any) -> int:
         """Bring the task's number of missing answers up to date with those that stand."""
-        query = select(answers.c.label, answers.c.final).where(answers.c.task == row.id)
-        found = connection.execute(query).all()
-        said = sum(one.label is not None for one in found)
-        withdrawn = exists().where(events.c.task == row.id, events.c.kind == "withdrawn")
-        closed = any(one.final for one in found)
-        closed = closed or bool(connection.execute(select(withdrawn)).scalar())
-        missing = 0 if closed else max(row.wanted - said, 0)
+        query = select(func.count(answers.c.label)).where(answers.c.task == row.id)
+        said = int(connection.execute(query).scalar_one())
+        missing = 0 if self._is_closed(connection, row.id) else max(row.wanted - said, 0)
         connection.execute(update(tasks).where(tasks.c.id == row.id).values(missing=missing))
         return missing
+
+    def _is_closed(self, connection: Connection, task: int) -> bool:
+        """Whether nobody is to be asked any more, however many answered."""
+        final = exists().where(answers.c.task == task, answers.c.final)
+        withdrawn = exists().where(events.c.task == task, events.c.kind == "withdrawn")
+        return bool(connection.execute(select(or_(final, withdrawn))).scalar())
 
 
 def _put(
@@ -416,33 +444,6 @@ def _put(
     connection.execute(row.on_conflict_do_update(index_elements=list(keys), set_=values))
 
 
-def _task(row: Any, until: float) -> Task:
-    names = Ask.__dataclass_fields__
-    told = {name: getattr(row, name) for name in names}
-    told["guess"] = tuple((str(name), float(share)) for name, share in row.guess)
-    return Task(**told, id=row.id, until=until)
-
-
 def _parts(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for start in range(0, len(whole), _ROWS):
         yield whole[start : start + _ROWS]
-
-
-def _check_text(parameter: str, told: str | None, longest: int | None = None) -> None:
-    """Both databases keep it: no NUL, no half of a character."""
-    told = told or ""
-    odd = "\0" in told or any("\ud800" <= sign <= "\udfff" for sign in told)
-    if odd or len(told) > (longest or len(told)):
-        at_most = f" of at most {longest} characters" if longest else ""
-        raise SettingError(parameter, f"text{at_most}", told)
-
-
-def _check_name(parameter: str, name: str, longest: int = _NAME) -> None:
-    odd = any(unicodedata.category(sign) in ("Cc", "Cs") for sign in name)
-    if odd or not name.strip() or len(name) > longest:
-        raise SettingError(parameter, f"a name of 1 to {longest} printable characters", name)
-
-
-def _check_seconds(seconds: float | None) -> None:
-    if seconds is not None and not 0 <= seconds < math.inf:
-        raise SettingError("seconds", "a number of seconds, at least 0", seconds)

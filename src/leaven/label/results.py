@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 import pyarrow as pa
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 
 from leaven.evaluate.intervals import Estimate, wilson
 from leaven.label.agreement import krippendorff_alpha
@@ -22,6 +22,8 @@ __all__ = [
     "Standing",
     "Summary",
     "agreement",
+    "answers_given",
+    "decided",
     "disputed",
     "history",
     "labels",
@@ -33,6 +35,9 @@ __all__ = [
 ]
 
 _ROWS = 1000  # looked up at once
+_LATEST = 200  # answers by which a person's speed is told
+_ANSWERS = ("answered", "adjudicated")
+_IS_LABEL = case((answers.c.label.is_not(None), 1), else_=0)
 _PAUSE = 120.0  # seconds without an answer after which somebody was away
 
 _LABELS = pa.schema(
@@ -129,7 +134,7 @@ def labels(queue: Queue) -> pa.Table:
     """
     rows: dict[str, list[object]] = {name: [] for name in _LABELS.names}
     for record, given in _by_record(queue).items():
-        label = _decided(given)
+        label = decided(given)
         if label is None:
             continue
         told = {
@@ -149,7 +154,26 @@ def labels(queue: Queue) -> pa.Table:
 
 def disputed(queue: Queue) -> list[str]:
     """Records on which people differ so that none of their labels can be taken."""
-    return [record for record, given in _by_record(queue).items() if _decided(given) is None]
+    counted = (tasks.c.queue == queue.id, tasks.c.kind != "gold", answers.c.label.is_not(None))
+    records = (
+        select(tasks.c.record)
+        .join(answers, answers.c.task == tasks.c.id)
+        .where(*counted)
+        .group_by(tasks.c.record)
+        .having(func.count(answers.c.label.distinct()) > 1)
+        .having(func.max(case((answers.c.final, 1), else_=0)) == 0)
+    )
+    said = (
+        select(tasks.c.record, answers.c.label)
+        .join(answers, answers.c.task == tasks.c.id)
+        .where(*counted, tasks.c.record.in_(records))
+        .order_by(answers.c.event)
+    )
+    given: dict[str, list[str]] = defaultdict(list)
+    with queue.store.read() as connection:
+        for row in connection.execute(said):
+            given[row.record].append(row.label)
+    return [record for record, labels in given.items() if _most(labels) is None]
 
 
 def waiting(queue: Queue) -> list[str]:
@@ -173,38 +197,77 @@ def tasks_of(queue: Queue, records: Sequence[str]) -> dict[str, int]:
 
 def summary(queue: Queue, person: str = "") -> Summary:
     """How the queue goes on, and how fast this person is."""
-    with queue.store.read() as connection:
-        mine = tasks.c.queue == queue.id
-        waiting = select(func.count()).where(mine, tasks.c.missing > 0)
-        open_ = int(connection.execute(waiting).scalar_one())
-        every = int(connection.execute(select(func.count()).where(mine)).scalar_one())
-        times = select(events.c.at).where(
-            events.c.queue == queue.id,
-            events.c.person == person,
-            events.c.kind.in_(("answered", "adjudicated")),
+    mine = tasks.c.queue == queue.id
+    said = (
+        select(
+            answers.c.task,
+            func.count(answers.c.label).label("labels"),
+            func.sum(case((answers.c.person == person, 1), else_=0) * _IS_LABEL).label("own"),
         )
-        at = [float(one) for one in connection.execute(times.order_by(events.c.at)).scalars()]
-    given = standing(queue)
-    answered = {one.task for one in given if one.label is not None}
-    skipped = {one.task for one in given} - answered
-    said = sum(one.person == person and one.label is not None for one in given)
-    return Summary(open_, every - open_, len(skipped), said, _per_hour(at), agreement(queue, given))
+        .join(tasks, tasks.c.id == answers.c.task)
+        .where(mine)
+        .group_by(answers.c.task)
+        .subquery()
+    )
+    skipped = func.coalesce(func.sum(case((said.c.labels == 0, 1), else_=0)), 0)
+    latest = (
+        select(events.c.at)
+        .where(events.c.queue == queue.id, events.c.person == person, events.c.kind.in_(_ANSWERS))
+        .order_by(events.c.id.desc())
+        .limit(_LATEST)
+    )
+    with queue.store.read() as connection:
+        open_ = connection.execute(select(func.count()).where(mine, tasks.c.missing > 0))
+        every = connection.execute(select(func.count()).where(mine))
+        waits, total = int(open_.scalar_one()), int(every.scalar_one())
+        passed, own = connection.execute(
+            select(skipped, func.coalesce(func.sum(said.c.own), 0))
+        ).one()
+        at = sorted(float(one) for one in connection.execute(latest).scalars())
+    told = agreement(queue)
+    return Summary(waits, total - waits, int(passed), int(own), _per_hour(at), told)
 
 
-def agreement(queue: Queue, given: Sequence[Standing] | None = None) -> Estimate | None:
+def agreement(queue: Queue) -> Estimate | None:
     """Krippendorff's alpha of all answers; None where no record has two."""
-    given = [one for one in (given or standing(queue)) if one.label is not None]
-    names = sorted({one.person for one in given})
-    records = sorted({one.record for one in given})
-    if len(names) < 2:
+    mine = (tasks.c.queue == queue.id, answers.c.label.is_not(None))
+    twice = (
+        select(tasks.c.record)
+        .join(answers, answers.c.task == tasks.c.id)
+        .where(*mine)
+        .group_by(tasks.c.record)
+        .having(func.count(answers.c.person.distinct()) > 1)
+    )
+    query = (
+        select(tasks.c.record, answers.c.person, answers.c.label)
+        .join(answers, answers.c.task == tasks.c.id)
+        .where(*mine, tasks.c.record.in_(twice))
+        .order_by(answers.c.event)
+    )
+    with queue.store.read() as connection:
+        given = connection.execute(query).all()
+    if not given:
         return None
-    row, column = ({name: i for i, name in enumerate(side)} for side in (records, names))
+    names, records = ({row[i] for row in given} for i in (1, 0))
+    row, column = ({name: i for i, name in enumerate(sorted(side))} for side in (records, names))
     place = {name: i for i, name in enumerate(queue.classes)}
     said = np.full((len(records), len(names)), -1, np.int64)
-    for one in given:
-        said[row[one.record], column[one.person]] = place[one.label or ""]
-    twice = said[(said >= 0).sum(1) > 1]
-    return krippendorff_alpha(twice) if len(twice) else None
+    for record, person, label in given:
+        said[row[record], column[person]] = place[label]
+    return krippendorff_alpha(said)
+
+
+def answers_given(queue: Queue) -> tuple[int, float]:
+    """How many answers stand, skips left out, and the seconds that people took over them."""
+    query = (
+        select(func.count(), func.coalesce(func.sum(events.c.seconds), 0.0))
+        .select_from(answers)
+        .join(events, events.c.id == answers.c.event)
+        .where(events.c.queue == queue.id, answers.c.label.is_not(None))
+    )
+    with queue.store.read() as connection:
+        number, seconds = connection.execute(query).one()
+    return int(number), float(seconds)
 
 
 def people(queue: Queue) -> list[Person]:
@@ -215,7 +278,7 @@ def people(queue: Queue) -> list[Person]:
     undone = Counter(row.person for row in done if row.kind == "undone")
     seconds: dict[str, list[float]] = defaultdict(list)
     for row in done:
-        if row.kind in ("answered", "adjudicated") and row.seconds is not None:
+        if row.kind in _ANSWERS and row.seconds is not None:
             seconds[row.person].append(row.seconds)
     given = standing(queue)
     found = []
@@ -259,12 +322,15 @@ def _by_record(queue: Queue) -> dict[str, list[Standing]]:
     return found
 
 
-def _decided(given: Sequence[Standing]) -> str | None:
+def decided(given: Sequence[Standing]) -> str | None:
     """The label that counts; None where people differ evenly."""
     final = [one.label for one in given if one.final]
-    if final:
-        return final[-1]
-    (first, most), *others = Counter(one.label for one in given).most_common(2)
+    return final[-1] if final else _most([one.label for one in given if one.label is not None])
+
+
+def _most(labels: Sequence[str]) -> str | None:
+    """The label that most name; None in a tie."""
+    (first, most), *others = Counter(labels).most_common(2)
     return None if others and others[0][1] == most else first
 
 

@@ -19,11 +19,12 @@ from leaven.core.registry import Registry
 from leaven.data.dataset import Index
 from leaven.label.pool import Pool
 
-__all__ = ["STRATEGIES", "Asked", "Strategy", "ask", "chosen", "highest"]
+__all__ = ["EXPLORES", "STRATEGIES", "Asked", "Strategy", "ask", "chosen", "highest"]
 
 Floats = npt.NDArray[np.float64]
 
-_EXPLORES = "Drawn at random, so that the model's blind spots are seen too"
+#: Why a record is asked that was drawn at random.
+EXPLORES = "Drawn at random, so that the model's blind spots are seen too"
 _PADS = "Drawn at random, for the strategy finds nothing more to ask"
 _FEW = 4  # labels a class below which coverage beats uncertainty
 
@@ -206,7 +207,7 @@ def _mixed(ranked: Asked, drawn: Index, explored: int, rng: np.random.Generator)
     scores[~random] = ranked.scores
     said = iter(ranked.reasons)
     reasons = tuple(
-        (_EXPLORES if row < whole else _PADS) if is_random else next(said)
+        (EXPLORES if row < whole else _PADS) if is_random else next(said)
         for row, is_random in enumerate(random.tolist())
     )
     return Asked(index, scores, reasons)

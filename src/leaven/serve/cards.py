@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from functools import cache
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import ChainableUndefined, ChoiceLoader, Environment, PackageLoader
 from markupsafe import Markup
 
-from leaven.core.wording import count, percent
+from leaven.core.wording import count, duration, many, percent
 from leaven.evaluate.report import charts
 from leaven.evaluate.report.clean import clean, clean_shown
 from leaven.evaluate.report.svg import responsive
 from leaven.label.queue import Task
 from leaven.serve import plots
 
-__all__ = ["card", "page"]
+__all__ = ["Told", "card", "page"]
 
 _KEYS = "1234567890"  # that choose
 _BRIEF = 16  # signs of a name that leaves room for another beside it on a phone
@@ -26,6 +27,7 @@ _LONGEST_REASON = 300
 _LONGEST_TEXT = 20_000
 _LONGEST_CELL = 400
 _MOST_CELLS = 200
+_MOST_SAID = 50
 
 
 def page(template: str, **view: Any) -> str:
@@ -33,22 +35,66 @@ def page(template: str, **view: Any) -> str:
     return _environment().get_template(template).render(**view)
 
 
-def card(task: Task, classes: Sequence[str]) -> str:
-    """A task as HTML: its record, the answers with their keys, why it is asked, what is near it."""
+class Told(Protocol):
+    """What one person said of a record."""
+
+    @property
+    def person(self) -> str: ...
+    @property
+    def label(self) -> str: ...
+    @property
+    def final(self) -> bool: ...
+    @property
+    def at(self) -> float: ...
+    @property
+    def seconds(self) -> float | None: ...
+
+
+def card(
+    task: Task, classes: Sequence[str], *, said: Sequence[Told] = (), is_read_only: bool = False
+) -> str:
+    """A task as HTML: its record, the answers with their keys, why it is asked, what is near it.
+
+    Nothing of it tells what kind of task it is: a gold question looks like any other.
+
+    Parameters
+    ----------
+    said : what people said, for who decides between them.
+    is_read_only : without answers, for who may only look.
+    """
+    answers = [] if is_read_only else _answers(task, classes, [one.label for one in said])
     return page(
         "card.html.j2",
         task=task.id,
         record=clean(task.record, _LONGEST),
         shown=_large(task.shown),
-        answers=(answers := _answers(task, classes)),
+        answers=answers,
+        guess=_guessed(task) if is_read_only else None,
+        said=[_told(one) for one in said[:_MOST_SAID]],
         brief=all(len(one["name"]) <= _BRIEF for one in answers),
         reason=clean(task.reason, _LONGEST_REASON),
         neighbours=_neighbours(task.shown),
     )
 
 
-def _answers(task: Task, classes: Sequence[str]) -> list[dict[str, Any]]:
+def _told(one: Told) -> dict[str, Any]:
+    return {
+        "person": clean(one.person, _LONGEST),
+        "label": clean(one.label, _LONGEST),
+        "final": one.final,
+        "at": datetime.fromtimestamp(one.at, UTC),
+        "seconds": None if one.seconds is None else duration(one.seconds),
+    }
+
+
+def _guessed(task: Task) -> tuple[str, float] | None:
+    return (clean(task.guess[0][0], _LONGEST), task.guess[0][1]) if task.guess else None
+
+
+def _answers(task: Task, classes: Sequence[str], said: Sequence[str] = ()) -> list[dict[str, Any]]:
     """The answers that have keys: all classes in their order, or the likeliest of many.
+
+    Of many, those that people said come first.
 
     Classes that are digits have themselves for keys.
     """
@@ -56,7 +102,8 @@ def _answers(task: Task, classes: Sequence[str]) -> list[dict[str, Any]]:
     guessed = [(place[name], share) for name, share in task.guess if name in place]
     chosen = list(range(len(classes)))
     if len(classes) > len(_KEYS):
-        likely = [i for i, _ in guessed]
+        named = [place[name] for name in said if name in place]
+        likely = list(dict.fromkeys(named + [i for i, _ in guessed]))
         chosen = (likely + [i for i in chosen if i not in set(likely)])[: len(_KEYS)]
     keys = classes if set(classes) <= set(_KEYS) else _KEYS
     guess, confidence = guessed[0] if guessed else (None, None)
@@ -67,6 +114,7 @@ def _answers(task: Task, classes: Sequence[str]) -> list[dict[str, Any]]:
             "name": clean(classes[i], _LONGEST),
             "confidence": confidence if i == guess else None,
             "is_guess": i == guess,
+            "people": said.count(classes[i]),
         }
         for key, i in zip(keys, chosen, strict=False)
     ]
@@ -146,10 +194,20 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "percent": percent, "breakable": _breakable}
+    environment.filters |= {
+        "count": count,
+        "percent": percent,
+        "breakable": _breakable,
+        "many": many,
+        "moment": _moment,
+    }
     return environment
 
 
 def _breakable(name: str) -> Markup:
     """A name that may be broken after its underscores."""
     return Markup("_<wbr>").join(name.split("_"))
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"

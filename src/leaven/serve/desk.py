@@ -6,16 +6,18 @@ import hashlib
 import threading
 import time
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from sqlalchemy import select
 
 from leaven.core.errors import SettingError
-from leaven.core.wording import count
+from leaven.core.wording import MISSING, count, decimal
 from leaven.label.queue import Queue, Receipt, Task
 from leaven.label.results import Summary, summary
+from leaven.serve.cards import card
 from leaven.store.tables import answers, queues, tasks
 
-__all__ = ["LEASE", "Desk"]
+__all__ = ["LEASE", "Desk", "chosen", "place"]
 
 _AHEAD = 3  # the record in the middle and two that wait behind it
 _SILENT = LEASE = 15 * 60.0  # seconds a record is held; so long silent, a window counts as closed
@@ -23,6 +25,25 @@ _STILL = 60.0  # seconds after which it yields to a window that has nothing left
 _MOST = 200  # tasks of one person at once
 _CHEAP = 0.05  # seconds: a summary that takes longer
 _SPARED = 20  # is used for as many times the time that it took
+
+
+def chosen(classes: Sequence[str], choice: int) -> str:
+    """The class at that position."""
+    if not 0 <= choice < len(classes):
+        raise SettingError("choice", f"a class from 0 to {count(len(classes) - 1)}", choice)
+    return classes[choice]
+
+
+def place(queue: Queue, person: str) -> str:
+    """What a browser keeps this person's unsent answers under.
+
+    Another queue has another, and one whose database is moved keeps its own.
+    """
+    with queue.store.read() as connection:
+        made = select(queues.c.created).where(queues.c.id == queue.id)
+        created = connection.execute(made).scalar_one()
+    told = (queue.name, created, person)
+    return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
 
 
 class Desk:
@@ -48,15 +69,8 @@ class Desk:
 
     @property
     def place(self) -> str:
-        """What a browser keeps this person's unsent answers under.
-
-        Another queue has another, and one whose database is moved keeps its own.
-        """
-        with self.queue.store.read() as connection:
-            made = select(queues.c.created).where(queues.c.id == self.queue.id)
-            created = connection.execute(made).scalar_one()
-        told = (self.queue.name, created, self.person)
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:24]
+        """What a browser keeps unsent answers under."""
+        return place(self.queue, self.person)
 
     def take(self, window: str, have: Sequence[int], unsent: Collection[int]) -> list[Task]:
         """The tasks of a window: those it has and still holds, in its order, then others; three.
@@ -85,9 +99,7 @@ class Desk:
     def answer(self, task: int, choice: int | None, *, key: str, seconds: float | None) -> Receipt:
         """Keep the class at the position `choice`, or with None that the person skips it."""
         classes = self.queue.classes
-        if choice is not None and not 0 <= choice < len(classes):
-            raise SettingError("choice", f"a class from 0 to {count(len(classes) - 1)}", choice)
-        label = None if choice is None else classes[choice]
+        label = None if choice is None else chosen(classes, choice)
         with self._lock:
             receipt = self.queue.answer(task, self.person, label, key=key, seconds=seconds)
             for held in self._held.values():
@@ -95,23 +107,45 @@ class Desk:
             return receipt
 
     def undo(self, task: int, window: str) -> Task | None:
-        """Take back the answer to this task, if it is the latest one that stands.
-
-        Sent twice it takes back one answer: the second time None is the latest one's, or another's.
-        """
+        """Take back the answer to this task; None where none of this person's stands."""
         with self._lock:
-            if self._last() != task:
-                return None
-            given = self.queue.undo(self.person)
+            given = self.queue.undo(self.person, task=task)
             if given is not None:
                 self._hear(window)
                 self._held[window].add(given.id)
             return given
 
     def last(self) -> int | None:
-        """The task of this person's latest answer or skip that stands."""
-        with self._lock:
-            return self._last()
+        """The task of this person's latest answer or skip that stands; not one that settled."""
+        latest = (
+            select(answers.c.task)
+            .join(tasks, tasks.c.id == answers.c.task)
+            .where(tasks.c.queue == self.queue.id, answers.c.person == self.person)
+            .where(~answers.c.final)
+            .order_by(answers.c.event.desc())
+            .limit(1)
+        )
+        with self.queue.store.read() as connection:
+            return connection.execute(latest).scalar()
+
+    def card(self, task: Task) -> str:
+        """The task as HTML."""
+        return card(task, self.queue.classes)
+
+    def progress(self, *, exact: bool = True) -> dict[str, Any]:
+        """How far the queue is, in numbers and words."""
+        told = self.summary(exact=exact)
+        agreed = told.agreement
+        words = f"{count(told.done)} of {count(told.done + told.open)} done"
+        if told.per_hour is not None:
+            words += f" · {count(told.per_hour)} an hour"
+        if agreed is not None and (value := decimal(agreed.value, 2)) != MISSING:
+            ends = f"{decimal(agreed.low, 2)} to {decimal(agreed.high, 2)}"
+            words += f" · agreement {value} ({ends})"
+        return {
+            "done": told.done, "all": told.done + told.open, "mine": told.mine,
+            "skipped": told.skipped, "words": words,
+        }  # fmt: skip
 
     def summary(self, *, exact: bool = True) -> Summary:
         """How the queue goes on; unless exact, that of a large one may be some seconds old."""
@@ -125,17 +159,6 @@ class Desk:
     def close(self) -> None:
         """Give back whatever the person holds."""
         self.queue.release(self.person)
-
-    def _last(self) -> int | None:
-        latest = (
-            select(answers.c.task)
-            .join(tasks, tasks.c.id == answers.c.task)
-            .where(tasks.c.queue == self.queue.id, answers.c.person == self.person)
-            .order_by(answers.c.event.desc())
-            .limit(1)
-        )
-        with self.queue.store.read() as connection:
-            return connection.execute(latest).scalar()
 
     def _leased(self, window: str, have: Sequence[int], unsent: Collection[int]) -> list[Task]:
         """What the person holds beside other windows, and new ones up to three."""

@@ -1,26 +1,31 @@
-"""Who may come in: the link's token, the session, the page's own requests; and nothing large.
+"""What may pass: hosts that are ours, people who may ask for it, our own pages; nothing large.
 
-The server listens on this machine, where other pages of the same browser can reach it as well.
-So a session begins with a token from the terminal that works once, its cookie is never sent from
-another site, a request that changes something carries a token that only our page knows, and a
-host name that is not ours is refused (DNS rebinding). Nothing a page loads comes from elsewhere.
+Other pages of the same browser can reach the server as well. So a session's cookie is never sent
+from another site, a request that changes something carries a token that only our page knows, and
+a host name that is not ours is refused (DNS rebinding). Nothing a page loads comes from elsewhere.
+What a role may ask for stands in `roles.ROUTES`, and nothing else is asked of anybody.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import secrets
-from collections.abc import Callable
-from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qs, urlsplit
+from collections.abc import Sequence
+from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from leaven.core.errors import StoreError
+from leaven.serve.entries import Entry, same
+from leaven.serve.roles import ANYBODY, ROUTES, methods
+from leaven.store.people import covers
 
 __all__ = ["Guard"]
 
 _LARGEST = 64 * 1024  # bytes of a request
+_OPEN = "/static/"
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; media-src data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -38,29 +43,16 @@ _HEADERS = {
 class Guard:
     """An ASGI application that lets through to another what may pass.
 
+    Who asks is told to it as `request.state.visitor`.
+
     Parameters
     ----------
-    token : what the link carries, `/?token=…`; it signs one browser in.
-    host : the name that the server was told to listen on; it, `localhost` and addresses in
-        numbers are the host names that are served.
-    refused : the page for who is not signed in, of a sentence.
-    open : paths below which anybody may read.
+    hosts : names under which the server is reached, beside `localhost` and addresses in numbers.
     """
 
-    def __init__(
-        self,
-        app: ASGIApp,
-        *,
-        token: str,
-        host: str,
-        refused: Callable[[str], Response],
-        open: str = "/static/",
-    ) -> None:
-        self._app, self._refused, self._open = app, refused, open
-        self._token: str | None = token
-        self._hosts = {"localhost", host.lower().strip("[]")}
-        self._session = secrets.token_urlsafe(32)
-        self.page_token = secrets.token_urlsafe(32)
+    def __init__(self, app: ASGIApp, entry: Entry, hosts: Sequence[str]) -> None:
+        self._app, self._entry = app, entry
+        self._hosts = {"localhost", *(host.lower().strip("[]") for host in hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let through."""
@@ -74,8 +66,10 @@ class Guard:
                 message["headers"] = [*message["headers"], *ours]
             await send(message)
 
-        headers = Headers(scope=scope)
-        response = self._turned_away(scope, headers)
+        request = Request(scope)
+        response = self._outside(request)
+        if response is None and not scope["path"].startswith(_OPEN):
+            response = await self._judged(request)
         if response is None and scope["method"] not in ("GET", "HEAD"):
             body = await _body(receive)
             if body is None:
@@ -84,45 +78,58 @@ class Guard:
                 receive = _again(body, receive)
         await (response or self._app)(scope, receive, with_headers)
 
-    def _turned_away(self, scope: Scope, headers: Headers) -> Response | None:
-        """What is answered to a request that may not pass; None lets it through."""
-        if not self._is_ours(headers.get("host", "")):
+    def _outside(self, request: Request) -> Response | None:
+        """What is answered whoever asks."""
+        if not self._is_ours(request.headers.get("host", "")):
             return _told(421, "This host name is not served here. Open the link as printed.")
-        if scope["method"] not in ("GET", "HEAD", "POST"):
+        if request.method not in ("GET", "HEAD", "POST"):
             return _told(405, "Only GET, HEAD and POST are served.")
-        if scope["path"].startswith(self._open):
-            return None
-        cookie = f"leaven-{scope['server'][1] if scope.get('server') else 0}"
-        inside = _same(_cookie(headers, cookie), self._session)
-        tokens = parse_qs(scope["query_string"].decode("latin-1")).get("token")
-        if tokens and scope["path"] == "/" and scope["method"] == "GET":
-            return self._signed_in(tokens[0], inside, headers, cookie)
-        if not inside:
-            return self._refused("This browser is not signed in.")
-        if scope["method"] == "POST":
-            origin = headers.get("origin")
-            if origin is not None and urlsplit(origin).netloc != headers["host"]:
-                return _told(403, "This request comes from another page.")
-            if not _same(headers.get("x-leaven-page"), self.page_token):
-                return _told(403, "This page is older than the server. Load it again.")
         return None
 
-    def _signed_in(self, token: str, inside: bool, headers: Headers, cookie: str) -> Response:
-        if not inside:
-            # A browser that guesses what will be opened must not use the link up.
-            if "prefetch" in headers.get("sec-purpose", "") or not _same(token, self._token):
-                used = "This link is not the one of this server, or has been used already."
-                return self._refused(used)
-            self._token = None
-        response = RedirectResponse("/", status_code=303)
-        response.set_cookie(cookie, self._session, httponly=True, samesite="strict", path="/")
-        return response
+    async def _judged(self, request: Request) -> Response | None:
+        """What is answered to who may not ask this; None lets it through."""
+        path, method = request.scope["path"], request.method.replace("HEAD", "GET")
+        least = ROUTES.get((method, path))
+        try:
+            who = await run_in_threadpool(self._entry.who, request)
+        except StoreError as failed:
+            return _told(503, str(failed))
+        if isinstance(who, Response):
+            return who
+        request.state.visitor = who
+        if least == ANYBODY:
+            token = self._entry.form_token(request)
+            return self._forged(request, token) if method == "POST" else None
+        if who is None:
+            return self._entry.refused(request)
+        if least is None:
+            known = methods(path)
+            return _told(405 if known else 404, f"'{method}' is not served there.")
+        if not covers(who.role, least):
+            return _told(403, f"This needs the role {least}. Yours is {who.role}.")
+        if method == "POST" and who.page is not None:
+            return self._forged(request, who.page)
+        return None
+
+    def _forged(self, request: Request, token: str | None) -> Response | None:
+        """What is answered to a page that is not ours."""
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers["host"]:
+            return _told(403, "This request comes from another page.")
+        if request.headers.get("sec-fetch-site", "same-origin") != "same-origin":
+            return _told(403, "This request comes from another page.")
+        if not same(request.headers.get("x-leaven-page"), token):
+            return _told(403, "This page is older than the server. Load it again.")
+        return None
 
     def _is_ours(self, host: str) -> bool:
         try:
-            name = urlsplit(f"//{host}").hostname or ""
+            parts = urlsplit(f"//{host}")
+            name = parts.hostname or ""
         except ValueError:
             return False
+        if parts.netloc != host or parts.username is not None:
+            return False  # a path or a user in it would make other addresses of ours
         if name in self._hosts:
             return True
         try:
@@ -130,20 +137,6 @@ class Guard:
         except ValueError:
             return False
         return True
-
-
-def _same(given: str | None, wanted: str | None) -> bool:
-    if given is None or wanted is None:
-        return False
-    return secrets.compare_digest(given.encode(), wanted.encode())
-
-
-def _cookie(headers: Headers, name: str) -> str | None:
-    try:
-        found = SimpleCookie(headers.get("cookie", "")).get(name)
-    except CookieError:
-        return None
-    return found.value if found else None
 
 
 def _told(status: int, sentence: str) -> Response:

@@ -1,17 +1,13 @@
-"""The review page: one record in the middle, one key an answer, nothing acknowledged ever lost.
+"""The server of the review pages: for one person on this machine, or for many who sign in.
 
-The page asks for three records ahead, so that the next is there when a key is pressed, and keeps
-each answer in the browser until the server has said that it is in the database. An answer carries
-a key of the browser's own, so one that is sent twice counts once.
+    GET  /               the page on which records are answered     POST /tasks, /answer, /undo, …
+    GET  /settle         the page on which disputes are decided     POST /settle/tasks, …
+    GET  /progress       how the queue goes on, and /progress.json
+    GET  /cards          the records, to look at
+    GET  /said?record=…  everything that happened about a record
 
-    GET  /            the page                          (link with ?token=… signs in)
-    POST /tasks       what this window may show now, and how the queue goes on
-    POST /answer      an answer, or a skip; acknowledged once it is kept
-    POST /undo        the latest one is taken back
-    POST /leave       the window is closed
-
-What cannot be done is said in one sentence, `{"error": …}`: 409 and 422 will never work, 503 will
-once the store can be written again.
+Who may ask what stands in `roles`. What cannot be done is said in one sentence, `{"error": …}`:
+409 and 422 will never work, 503 will once the store can be written again.
 """
 
 from __future__ import annotations
@@ -19,153 +15,167 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from importlib.resources import files
-from typing import Annotated, Any, TypeVar
+from pathlib import Path
+from typing import Annotated, Any
 
 import uvicorn
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from leaven.core.errors import DataError, LeavenError, SettingError, StoreError
-from leaven.core.wording import MISSING, count, decimal
 from leaven.evaluate.report.clean import clean
-from leaven.evaluate.report.svg import responsive
-from leaven.label.queue import Queue, Task
-from leaven.label.results import Summary
-from leaven.serve.cards import card, page
-from leaven.serve.desk import LEASE, Desk
+from leaven.label.queue import Queue
+from leaven.label.results import history
+from leaven.serve import answering, team
+from leaven.serve.answering import AnyDesk, Body, Desks, read
+from leaven.serve.cards import page
+from leaven.serve.desk import Desk
+from leaven.serve.entries import Entry, OneLink, SignIn, Visitor
 from leaven.serve.guard import Guard
-from leaven.serve.plots import Bought, bought, bought_title
+from leaven.serve.overview import cards, curve_chart, overview, words
+from leaven.serve.plots import Bought
+from leaven.serve.settling import SettleDesk
+from leaven.store.people import People, covers
+from leaven.store.sessions import SignInError
 
-__all__ = ["application", "serve"]
+__all__ = ["application", "is_exposed", "serve"]
 
 _STATIC = {
     "report.css": ("leaven.evaluate.report", "style.css", "text/css"),
     "review.css": ("leaven.serve", "static/review.css", "text/css"),
+    "team.css": ("leaven.serve", "static/team.css", "text/css"),
     "review.js": ("leaven.serve", "static/review.js", "text/javascript"),
     "outbox.js": ("leaven.serve", "static/outbox.js", "text/javascript"),
+    "team.js": ("leaven.serve", "static/team.js", "text/javascript"),
 }
 _PORTS = range(20_000, 32_000)  # below those that systems give away
 _DRAIN = 5  # seconds for answers that are under way when the server is told to end
-
-_Id = Annotated[int, Field(ge=1, lt=2**31)]
-_Word = Annotated[str, Field(pattern=r"^[0-9a-zA-Z-]{8,64}$")]
-_Ids = Annotated[list[_Id], Field(max_length=1000)]
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
-class _Told(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
-
-
-class _Take(_Told):
-    window: _Word
-    have: _Ids = []
-    unsent: _Ids = []
-
-
-class _Answer(_Told):
-    task: _Id
-    choice: int | None
-    key: _Word
-    seconds: float | None = Field(None, ge=0, le=86_400)
-
-
-class _Undo(_Told):
-    task: _Id
-    window: _Word
-
-
-class _Leave(_Told):
-    window: _Word
-
-
-_Body = TypeVar("_Body", bound=_Told)
+class _Again(Body):
+    task: Annotated[int, Field(ge=1, lt=2**31)]
 
 
 def application(
     queue: Queue,
     *,
-    token: str,
+    token: str = "",
     person: str = "me",
-    host: str = "127.0.0.1",
+    people: People | None = None,
+    hosts: Sequence[str] = (),
     curve: Sequence[Bought] = (),
 ) -> ASGIApp:
-    """The page and what it asks for, as an ASGI application.
+    """The pages and what they ask for, as an ASGI application.
 
     Parameters
     ----------
-    token : what signs a browser in, once: `/?token=…`.
-    person : who answers.
-    host : a name under which it is reached, beside `localhost` and addresses in numbers.
+    token : what signs the one person's browser in, once: `/?token=…`.
+    person : who that is.
+    people : who may sign in, instead of the one.
+    hosts : names under which it is reached, beside `localhost` and addresses in numbers.
     curve : what labels bought so far: (labels, accuracy, low, high), fewest labels first.
     """
-    desk = Desk(queue, person)
+    desks = Desks(lambda name: Desk(queue, name))
+    settling = Desks(lambda name: SettleDesk(queue, name))
+    entry: Entry = OneLink(token, person, _refused) if people is None else SignIn(people)
 
-    async def shell(request: Request) -> Response:
-        place = await run_in_threadpool(lambda: desk.place)
-        return HTMLResponse(
-            page(
-                "review.html.j2",
-                question=clean(queue.question, 1_000),
-                queue=clean(queue.name, 200),
-                person=clean(person, 200),
-                place=place,
-                page_token=guard.page_token,
-                classes=[clean(name, 1_000) for name in queue.classes],
-                curve=_curve(curve),
-            )
-        )
+    def view(request: Request, here: str) -> dict[str, Any]:
+        """What the head of every page shows."""
+        visitor: Visitor = request.state.visitor
+        return {
+            "here": here,
+            "queue": clean(queue.name, 200),
+            "person": clean(visitor.name, 200),
+            "page_token": visitor.page or "",
+            "ways": _ways(visitor, people is not None),
+            "team": people is not None,
+        }
 
-    async def tasks(request: Request) -> Response:
-        told = await _read(request, _Take)
-        return JSONResponse(await run_in_threadpool(_taken, desk, told))
+    def shell(request: Request, here: str, desk: AnyDesk) -> Response:
+        told = view(request, here) | {
+            "question": clean(queue.question, 1_000),
+            "place": desk.place,
+            "classes": [clean(name, 1_000) for name in queue.classes],
+            "curve": curve_chart(curve),
+        }
+        return HTMLResponse(page("review.html.j2", **told))
 
-    async def answer(request: Request) -> Response:
-        told = await _read(request, _Answer)
-        receipt = await run_in_threadpool(
-            desk.answer, told.task, told.choice, key=told.key, seconds=told.seconds
-        )
-        kept = {"event": receipt.event, "again": receipt.again, "late": receipt.late}
-        return JSONResponse(kept)
+    async def review(request: Request) -> Response:
+        if not covers(request.state.visitor.role, "annotator"):
+            return RedirectResponse("/progress", status_code=303)
+        return await run_in_threadpool(shell, request, "/", desks.of(request))
 
-    async def undo(request: Request) -> Response:
-        told = await _read(request, _Undo)
-        task = await run_in_threadpool(desk.undo, told.task, told.window)
-        given = None if task is None else await run_in_threadpool(_given, desk, task)
-        return JSONResponse({"task": given})
+    async def settle(request: Request) -> Response:
+        return await run_in_threadpool(shell, request, "/settle", settling.of(request))
 
-    async def leave(request: Request) -> Response:
-        told = await _read(request, _Leave)
-        await run_in_threadpool(desk.leave, told.window)
-        return JSONResponse({})
+    async def again(request: Request) -> Response:
+        told = await read(request, _Again)
+        asked = await run_in_threadpool(settling.of(request).again, told.task)
+        return JSONResponse({"asked": asked})
+
+    def told(request: Request) -> dict[str, Any]:
+        return overview(queue, request.state.visitor, curve)
+
+    async def progress(request: Request) -> Response:
+        def render() -> str:
+            more = words(told(request)) | {"curve": curve_chart(curve)}
+            return page("progress.html.j2", **view(request, "/progress"), **more)
+
+        return HTMLResponse(await run_in_threadpool(render))
+
+    async def progress_json(request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(told, request))
+
+    async def looked_at(request: Request) -> Response:
+        after = request.query_params.get("after", "0")
+        if not after.isascii() or not after.isdigit() or len(after) > 9:
+            raise SettingError("after", "the number of a task", after)
+
+        def render() -> str:
+            drawn, more = cards(queue, int(after))
+            return page("cards.html.j2", **view(request, "/cards"), cards=drawn, after=more)
+
+        return HTMLResponse(await run_in_threadpool(render))
+
+    async def said(request: Request) -> Response:
+        record = request.query_params.get("record", "").replace("\0", "\ufffd")
+        return JSONResponse(await run_in_threadpool(history, queue, record))
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         yield
-        with suppress(StoreError):  # leases end by themselves
-            await run_in_threadpool(desk.close)
+        await run_in_threadpool(desks.close)
 
     inner = Starlette(
         routes=[
-            Route("/", shell),
-            Route("/tasks", tasks, methods=["POST"]),
-            Route("/answer", answer, methods=["POST"]),
-            Route("/undo", undo, methods=["POST"]),
-            Route("/leave", leave, methods=["POST"]),
+            Route("/", review),
+            Route("/settle", settle),
+            Route("/settle/again", again, methods=["POST"]),
+            Route("/progress", progress),
+            Route("/progress.json", progress_json),
+            Route("/cards", looked_at),
+            Route("/said", said),
             Route("/static/{name}", _static),
+            *answering.routes("", desks),
+            *answering.routes("/settle", settling),
+            *(team.routes(entry, view) if isinstance(entry, SignIn) else ()),
         ],
-        exception_handlers={LeavenError: _failed, ValidationError: _invalid},
+        exception_handlers={
+            SignInError: team.refused, LeavenError: _failed, ValidationError: _invalid,
+        },
         lifespan=lifespan,
-    )
-    guard = Guard(inner, token=token, host=host, refused=_refused)
-    return guard
+    )  # fmt: skip
+    return Guard(inner, entry, hosts)
 
 
 def serve(
@@ -175,33 +185,80 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     person: str = "me",
+    team: bool = False,
+    names: Sequence[str] = (),
+    tls_cert: str | Path | None = None,
+    tls_key: str | Path | None = None,
+    proxy: str | None = None,
     curve: Sequence[Bought] = (),
 ) -> None:
-    """Serve the page until Ctrl-C, and let answers that are under way arrive before it returns.
+    """Serve the pages until Ctrl-C, and let answers that are under way arrive before it returns.
 
-    The connection is not encrypted: another host than this machine's own is for networks where
-    everybody may read along.
+    Without TLS the connection is not encrypted: see `is_exposed`.
 
     Parameters
     ----------
-    opened : told the link when it can be opened; it signs in one browser, once.
+    opened : told the link when it can be opened; for one person it signs in one browser, once.
     port : 0 takes the same free one each time for this queue, for what a browser has kept of
         unsent answers belongs to a host and a port.
+    person : who answers, where it is one.
+    team : everybody signs in who is a user of the queue's store, and works as themselves.
+    names : host names under which it is reached, beside this machine's own.
+    tls_cert, tls_key : PEM files of the certificate and its key.
+    proxy : address of a server before this one, whose word is taken for where requests come from
+        and whether they were encrypted.
 
-    Raises SettingError where the host or port cannot be listened on.
+    Raises SettingError where the host or port cannot be listened on, or a certificate cannot be
+    used, and DataError where nobody may sign in yet.
     """
-    token = secrets.token_urlsafe(24)
-    app = application(queue, token=token, person=person, host=host, curve=curve)
+    token = "" if team else secrets.token_urlsafe(24)
+    people = People(queue.store) if team else None
+    if people is not None and not any(one.disabled is None for one in people.users()):
+        raise DataError(
+            "Nobody may sign in yet. Let the first one in, with the same --store: "
+            "leaven users add NAME --role admin"
+        )
+    _check_tls(tls_cert, tls_key)
+    hosts = [host, *names, *([socket.gethostname()] if team else [])]
+    app = application(queue, token=token, person=person, people=people, hosts=hosts, curve=curve)
     listening = _listening(queue, host, port)
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared only
     shown = f"[{shown}]" if ":" in shown else shown
     settings = uvicorn.Config(
         app, http="h11", ws="none", loop="asyncio", lifespan="on", log_level="warning",
         access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN,
+        ssl_certfile=tls_cert, ssl_keyfile=tls_key,
+        # Whoever is believed about addresses decides how often a sign-in may be tried.
+        proxy_headers=proxy is not None, forwarded_allow_ips=proxy or "",
     )  # fmt: skip
-    with listening, suppress(KeyboardInterrupt):
-        opened(f"http://{shown}:{listening.getsockname()[1]}/?token={token}")
-        uvicorn.Server(settings).run(sockets=[listening])
+    scheme = "https" if tls_cert else "http"
+    link = "" if team else f"?token={token}"
+    with listening:
+        try:
+            opened(f"{scheme}://{shown}:{listening.getsockname()[1]}/{link}")
+            uvicorn.Server(settings).run(sockets=[listening])
+        except KeyboardInterrupt:
+            return
+
+
+def is_exposed(host: str, tls_cert: str | Path | None, proxy: str | None = None) -> bool:
+    """Whether others on the network could read passwords and answers on their way."""
+    return host not in _LOCAL and tls_cert is None and proxy is None
+
+
+def _check_tls(cert: str | Path | None, key: str | Path | None) -> None:
+    """SettingError for what is no certificate with its key."""
+    if cert is None and key is None:
+        return
+    if cert is None:
+        raise SettingError("tls_cert", "given with its key", None)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except OSError as failed:
+        said = getattr(failed, "reason", None) or failed.strerror or str(failed)
+        raise SettingError(
+            "tls_cert", "a PEM file of a certificate, with its key", str(cert), f"{said}."
+        ) from failed
 
 
 def _listening(queue: Queue, host: str, port: int) -> socket.socket:
@@ -221,45 +278,16 @@ def _listening(queue: Queue, host: str, port: int) -> socket.socket:
     ) from failed  # fmt: skip
 
 
-async def _read(request: Request, kind: type[_Body]) -> _Body:
-    return kind.model_validate_json(await request.body())
-
-
-def _taken(desk: Desk, told: _Take) -> dict[str, Any]:
-    found = desk.take(told.window, told.have, told.unsent)
-    have = set(told.have)
-    return {
-        "tasks": [_given(desk, task, drawn=task.id not in have) for task in found],
-        "lease": LEASE,
-        "last": desk.last(),
-        "progress": _progress(desk.summary(exact=not found)),
-    }
-
-
-def _given(desk: Desk, task: Task, *, drawn: bool = True) -> dict[str, Any]:
-    """A task for the page; it has the card already of one that is not drawn."""
-    return {"task": task.id} | ({"html": card(task, desk.queue.classes)} if drawn else {})
-
-
-def _progress(told: Summary) -> dict[str, Any]:
-    agreed = told.agreement
-    words = f"{count(told.done)} of {count(told.done + told.open)} done"
-    if told.per_hour is not None:
-        words += f" · {count(told.per_hour)} an hour"
-    if agreed is not None and (value := decimal(agreed.value, 2)) != MISSING:
-        ends = f"{decimal(agreed.low, 2)} to {decimal(agreed.high, 2)}"
-        words += f" · agreement {value} ({ends})"
-    return {
-        "done": told.done, "all": told.done + told.open, "mine": told.mine,
-        "skipped": told.skipped, "words": words,
-    }  # fmt: skip
-
-
-def _curve(curve: Sequence[Bought]) -> dict[str, Any] | None:
-    if not curve:
-        return None
-    title = bought_title(curve)
-    return {"title": title, "chart": responsive(lambda width: bought(curve, title, width))}
+def _ways(visitor: Visitor, is_team: bool) -> list[tuple[str, str]]:
+    """The pages that this visitor may open."""
+    every = [
+        ("/", "Answer", "annotator"),
+        ("/settle", "Settle", "reviewer"),
+        ("/progress", "Progress", "viewer"),
+        ("/cards", "Records", "viewer"),
+        *([("/users", "People", "admin")] if is_team else []),
+    ]
+    return [(path, name) for path, name, least in every if covers(visitor.role, least)]
 
 
 def _refused(sentence: str) -> Response:

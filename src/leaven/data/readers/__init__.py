@@ -19,7 +19,7 @@ from leaven.data.readers.graphs import graph_tables, read_graph_archive, read_gr
 from leaven.data.readers.objects import read_objects
 from leaven.data.readers.series import is_headless, read_headless, read_ts
 
-__all__ = ["read", "read_tables"]
+__all__ = ["data_name", "read", "read_tables"]
 
 _Reader = Callable[[str, str, Spool], tuple[list[Refused], list[Finding]]]
 #: How a file of UTF-16 or UTF-32 begins.
@@ -65,10 +65,11 @@ def read(
         raw = _folder(Path(paths[0]), labels, roles, cache)
     else:
         raw = read_tables(paths, cache, series=roles.modality == "series")
-    return assemble(raw, roles, name=_stem(paths[0]), source=source, cache=cache)
+    return assemble(raw, roles, name=data_name(paths[0]), source=source, cache=cache)
 
 
-def _stem(path: str) -> str:
+def data_name(path: str) -> str:
+    """What data at a path are called: the file or folder without its ending."""
     return Path(path.rstrip("/")).name.split(".")[0] or "data"
 
 
@@ -81,7 +82,7 @@ def _graph(folder: Path, roles: Roles, cache: Path | None) -> Dataset | None:
     nodes, edges = (read_tables([str(path)], cache) for path in found)
     nodes.findings += edges.findings
     nodes.refused += edges.refused
-    name, source = _stem(str(folder)), str(folder)
+    name, source = data_name(str(folder)), str(folder)
     return read_graph_tables(nodes, edges, roles, name=name, source=source, cache=cache)
 
 

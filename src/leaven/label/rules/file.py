@@ -27,6 +27,7 @@ A key that is not known is an error.
 
 from __future__ import annotations
 
+import hashlib
 import tomllib
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
@@ -44,10 +45,12 @@ _KINDS: dict[str, type[Keyword | Pattern | Threshold]] = {
 
 @dataclass(frozen=True)
 class RuleFile:
-    """The rules of a file, and the classes it names; None where it names none."""
+    """The rules of a file, the classes it names (None where it names none), and a short digest
+    of its text, which is another for other rules."""
 
     rules: tuple[Rule, ...]
     classes: tuple[str, ...] | None
+    digest: str
 
 
 def read_rules(path: str | Path) -> RuleFile:
@@ -85,7 +88,8 @@ kind, label, name, whole_words, words. Got 'wrods'. Did you mean 'words'?
     ):
         raise SettingError("classes", "a list of names", classes)
     rules = tuple(_rule(one, number) for number, one in enumerate(listed, start=1))
-    return RuleFile(rules, None if classes is None else tuple(classes))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return RuleFile(rules, None if classes is None else tuple(classes), digest)
 
 
 def _rule(told: dict[str, Any], number: int) -> Rule:

@@ -160,7 +160,8 @@ def with_rules(dataset: Dataset, path: str | Path) -> Dataset:
 
     Raises DataError where no rule votes on an unlabelled record, and what `apply` does.
     """
-    votes = apply(read_rules(path).rules, dataset, classes=dataset.classes)
+    read = read_rules(path)
+    votes = apply(read.rules, dataset, classes=dataset.classes)
     open_ = dataset.unlabelled
     covered = int((votes.codes[open_] >= 0).any(1).sum())
     if not covered:
@@ -180,7 +181,10 @@ def with_rules(dataset: Dataset, path: str | Path) -> Dataset:
         times = len(votes.failures)
         message = f"Rules failed on records {count(times)} times and abstained there."
         findings.append(Finding("rules-failed", "warning", message, times, tuple(failed)))
-    return replace(dataset.with_votes(votes.codes), findings=(*dataset.findings, *findings))
+    return replace(
+        dataset.with_votes(votes.codes, f"{Path(path).name} {read.digest}"),
+        findings=(*dataset.findings, *findings),
+    )
 
 
 def _right(row: RuleRow) -> str:

@@ -25,7 +25,7 @@ export class Outbox {
   tasks() {
     const said = new Set();
     for (const { path, body } of this.entries()) {
-      if (path === "/answer") said.add(body.task);
+      if (path === "/answer" || path === "/again") said.add(body.task);
       if (path === "/undo") said.delete(body.task);
     }
     return said;

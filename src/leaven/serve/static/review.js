@@ -11,6 +11,12 @@ const REMEMBERED = 30; // answered cards that undo shows again at once
 const SLOWEST = 8000; // ms between two tries
 const PATIENCE = 30000; // ms for one request
 const LOOK = 15000; // ms after which an empty queue is looked at again
+const SETTLES = page.prefix === "/settle";
+const LATE = SETTLES
+  ? "Somebody else had decided it; yours counts now. U takes it back."
+  : "Somebody else had answered it; yours is kept beside theirs.";
+const ASKED = "One more person is asked. It is here again when the others are settled.";
+const NOT_ASKED = "It is being asked already. It is here again when the others are settled.";
 const CALM = 700; // ms without answers after the record in the middle went away by itself
 
 let line = []; // cards: the one in the middle, then those behind it
@@ -32,7 +38,7 @@ let progress = { done: 0, all: 0, words: "", skipped: 0 };
 async function post(path, body) {
   let response;
   try {
-    response = await fetch(path, {
+    response = await fetch(page.prefix + path, {
       method: "POST",
       headers,
       body: JSON.stringify(body),
@@ -49,8 +55,9 @@ async function post(path, body) {
   }
   if (response.ok && told) return { told };
   const sentence = told?.error ?? "The server cannot be understood.";
-  if (response.status === 403 || response.status === 421) {
-    const mend = "Open the newest link from the terminal, or load this page again.";
+  if ([401, 403, 421].includes(response.status)) {
+    const link = page.team ? "Sign in in another window" : "Open the newest link from the terminal";
+    const mend = `${link}, or load this page again.`;
     return { failed: true, signedOut: true, sentence: `This page is not signed in. ${mend}` };
   }
   return { failed: true, final: response.status >= 400 && response.status < 500, sentence };
@@ -92,7 +99,8 @@ async function sendAll() {
     if (result.failed) outbox.refuse(entry, result.sentence);
     else outbox.remove(entry.id);
     if (path === "/undo" && result.told?.task) bringBack(result.told.task);
-    if (result.told?.late) say("Somebody else had answered it; yours is kept beside theirs.");
+    if (result.told?.late) say(LATE);
+    if (path === "/again" && result.told) say(result.told.asked ? ASKED : NOT_ASKED);
     render();
   }
   return null;
@@ -177,13 +185,27 @@ function answer(choice, name) {
   if (!now || away || isComing || Date.now() < calm) return;
   const seconds = Math.min(Math.max((Date.now() - now.since) / 1000, 0), 86400);
   outbox.add("/answer", { task: now.task, choice, key: word(), seconds });
+  lay(now);
+  say(choice === null ? `${SETTLES ? "Put aside" : "Skipped"}. U takes it back.` : `${name}. U takes it back.`);
+  show();
+  pump();
+}
+
+// The card in the middle goes, and is kept for whoever takes it back.
+function lay(now) {
   line.shift();
   now.node.querySelector("audio")?.pause();
   unzoom(now.node);
   now.node.remove();
   now.since = null;
   answered = [...answered, now].slice(-REMEMBERED);
-  say(choice === null ? "Skipped. U takes it back." : `${name}. U takes it back.`);
+}
+
+function askAgain() {
+  const now = line[0];
+  if (!SETTLES || !now || away || isComing || Date.now() < calm) return;
+  outbox.add("/again", { task: now.task });
+  lay(now);
   show();
   pump();
 }
@@ -200,7 +222,7 @@ function confirmGuess() {
 
 function undo() {
   if (away) return;
-  const unsent = outbox.entries().filter(({ path }) => path === "/answer");
+  const unsent = outbox.entries().filter(({ path }) => path !== "/undo");
   const before = answered.pop();
   const task = before?.task ?? unsent.filter(({ body }) => outbox.tasks().has(body.task)).at(-1)
     ?.body.task ?? latest;
@@ -268,6 +290,7 @@ function render() {
   $("progress").value = progress.done;
   if (progress.words) $("words").textContent = progress.words;
   $("skip").disabled = !line.length || away;
+  if ($("again")) $("again").disabled = !line.length || away;
 }
 
 function set(element, words) {
@@ -279,6 +302,7 @@ function idle() {
   if (away) return "You were away, so these records were given back. Press any key to go on.";
   if (trouble) return "The next records come when the server is back.";
   if (running) return "Looking for records …";
+  if (SETTLES) return "People differ on nothing that is left to settle. New disputes appear here by themselves.";
   const skipped = progress.skipped ? ` ${progress.skipped} skipped.` : "";
   return `Nothing is left to ask you.${skipped} New records appear here by themselves.`;
 }
@@ -315,6 +339,7 @@ function meant(event) {
     enter: confirmGuess,
     u: undo,
     s: () => answer(null),
+    a: SETTLES && askAgain,
     z: zoom,
     p: play,
     "?": () => $("keys").showModal(),
@@ -412,7 +437,7 @@ $("classes").addEventListener("click", (event) => pick(event.target.closest("[ro
 
 document.addEventListener("keydown", onKey);
 document.addEventListener("click", onClick);
-const buttons = { undo, skip: () => answer(null), find, help: () => $("keys").showModal() };
+const buttons = { undo, skip: () => answer(null), again: askAgain, find, help: () => $("keys").showModal() };
 for (const [id, action] of Object.entries(buttons)) {
   $(id)?.addEventListener("click", () => {
     action();
@@ -427,7 +452,7 @@ addEventListener("online", pump);
 addEventListener("storage", render);
 addEventListener("pageshow", (event) => event.persisted && location.reload());
 addEventListener("pagehide", () => {
-  fetch("/leave", {
+  fetch(`${page.prefix}/leave`, {
     method: "POST",
     keepalive: true,
     headers,

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from alembic import context
 
+# Their tables belong to the schema.
+from leaven.store import people_tables, prediction_tables, release_tables
 from leaven.store.tables import METADATA
+
+__all__ = ["people_tables", "prediction_tables", "release_tables"]
 
 if hasattr(context, "config"):  # for who imports it besides, there is nothing to run on
     context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)

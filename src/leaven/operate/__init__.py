@@ -1,0 +1,1 @@
+"""What is live: which run serves, since when, and who decided it."""

@@ -1,0 +1,150 @@
+"""The verbs for what serves: release, promote, rollback, retire, releases."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from leaven.core.errors import DataError
+
+if TYPE_CHECKING:
+    from leaven.evaluate.run import Run
+    from leaven.operate.releases import Releases
+
+__all__ = ["new_keys", "promote", "release", "releases", "retire", "rollback"]
+
+
+def release(
+    run: Run | str | Path,
+    *,
+    by: str,
+    canary: float | None = None,
+    shadow: bool = False,
+    override: str = "",
+    service: str | None = None,
+    store: str | Path | None = None,
+) -> dict[str, Any]:
+    """Register a run, and let it serve.
+
+    Parameters
+    ----------
+    by : who decides; it stands in the history.
+    canary : the share of the requests that it answers, beside the live run; live at once without.
+    shadow : it is asked beside the live run, and nobody hears it.
+    override : why a run may serve that was not shown to be better than its baseline.
+    service : by default named as the run's data.
+    store : a file or URL, see `Store`; by default `leaven.db` beside the run.
+
+    Returns the state, see `leaven.operate.releases.State`. Raises LeavenError where it is refused.
+    """
+    from leaven.label.place import place_of
+    from leaven.operate.registry import Registry
+    from leaven.operate.releases import Releases
+
+    place = place_of(run, store)
+    opened = place.with_run()
+    asked = Releases(place.store, service or place.name)
+    seen = asked.state()
+    found = Registry(place.store).add(opened, person=by)
+    told = asked.release(found, by=by, seen=seen, canary=canary, shadow=shadow, override=override)
+    return asdict(told)
+
+
+def releases(store: str | Path | None = None, service: str | None = None) -> list[dict[str, Any]]:
+    """Each service of a store: its `state`, its `history`, and the `runs` that it knows.
+
+    By default the store `runs/leaven.db`. Raises DataError where there is none.
+    """
+    from leaven.operate.registry import Registry
+    from leaven.operate.releases import Releases, services
+
+    kept = _kept(store)
+    registry = {(one.run, one.digest): one for one in Registry(kept).all()}
+    told = []
+    for name in services(kept):
+        if service is not None and name != service:
+            continue
+        found = Releases(kept, name)
+        history = found.history()
+        known = {(one.run, one.digest) for one in history} & registry.keys()
+        told.append(
+            {
+                "service": name,
+                "state": asdict(found.state()),
+                "history": [asdict(one) for one in history],
+                "runs": [
+                    {"run": one.run, "digest": one.digest, "at": one.at, **one.told}
+                    for one in (registry[key] for key in sorted(known))
+                ],
+            }
+        )
+    if service is not None and not told:
+        raise _unknown(service, services(kept))
+    return told
+
+
+def promote(
+    service: str | None = None, *, by: str, reason: str = "", store: str | Path | None = None
+) -> dict[str, Any]:
+    """Make the canary live."""
+    found = _found(service, store)
+    return asdict(found.promote(by=by, seen=found.state(), reason=reason))
+
+
+def rollback(
+    service: str | None = None, *, by: str, reason: str = "", store: str | Path | None = None
+) -> dict[str, Any]:
+    """Take back the canary, or where there is none the live run for the one before it."""
+    found = _found(service, store)
+    return asdict(found.rollback(by=by, seen=found.state(), reason=reason))
+
+
+def retire(
+    run: str,
+    service: str | None = None,
+    *,
+    by: str,
+    reason: str = "",
+    store: str | Path | None = None,
+) -> dict[str, Any]:
+    """Take a canary or shadow away."""
+    found = _found(service, store)
+    return asdict(found.retire(run, by=by, seen=found.state(), reason=reason))
+
+
+def new_keys() -> tuple[str, str]:
+    """A private key to sign models with, and the public one by which they are known."""
+    from leaven.operate.manifest import new_key
+
+    return new_key()
+
+
+def _found(service: str | None, store: str | Path | None) -> Releases:
+    """The service of this name, or the only one."""
+    from leaven.operate.releases import Releases, services
+
+    kept = _kept(store)
+    known = services(kept)
+    if service is None and len(known) != 1:
+        listed = ", ".join(known) or "none"
+        raise DataError(f"Name the service. Released so far: {listed}.")
+    if service is not None and service not in known:
+        raise _unknown(service, known)
+    return Releases(kept, service or known[0])
+
+
+def _kept(store: str | Path | None) -> Any:
+    from leaven.label.place import RUNS, STORE
+    from leaven.store.store import Store
+
+    address = Path(RUNS) / STORE if store is None else store
+    if "://" not in str(address) and not Path(address).is_file():
+        raise DataError(f"Nothing was released yet: there is no store '{address}'.")
+    return Store(address)
+
+
+def _unknown(service: str, known: list[str]) -> Exception:
+    from leaven.core.errors import UnknownNameError
+
+    return UnknownNameError("service", service, known)
