@@ -123,6 +123,34 @@ def test_a_class_that_became_worse_is_stopped_by_itself(
     assert "two" not in labels
 
 
+def test_known_labels_judge_people_and_look_like_other_questions(
+    made: tuple[Path, Path, dict[str, str]], tmp_path: Path
+) -> None:
+    run, _, truth = made
+    store = tmp_path / "answers.db"
+    command("query", run, "--ask", 10, "--assign", "ann", "--store", store)
+    told = command("query", run, "--gold", "--ask", 10, "--store", store)
+    assert (told["strategy"], told["added"]) == ("gold", 10)
+    queue = place_of(run, store).open()
+    assert len(queue.lease("ben", 50)) == 10, "what is for ann is for nobody else"
+    queue.release("ben")
+    asked = {one.record: one for one in queue.lease("ann", 50)}
+    golden = {name: one for name, one in asked.items() if one.kind == "gold"}
+    assert all(one.truth == truth[name] for name, one in golden.items())
+    others = [one for one in asked.values() if one.kind == "ask"]
+    assert {tuple(one.shown) for one in golden.values()} == {tuple(one.shown) for one in others}
+    assert {one.reason for one in golden.values()} <= {one.reason for one in others}
+    low, high = (end(one.priority for one in others) for end in (min, max))
+    assert all(low <= one.priority <= high for one in golden.values())
+    answer(run, store, truth, tmp_path / "a.csv", "ann", wrong="two")
+    (ann,) = command("queue", run, "--store", store)["people"]
+    wrong = sum(one.truth == "two" for one in golden.values())
+    assert ann["gold"]["n"] == 10
+    assert ann["gold"]["value"] == pytest.approx(1 - wrong / 10)
+    labels = command("label", "export", run, tmp_path / "l.csv", "--store", store)["labels"]
+    assert labels == 10, "they are no new labels"
+
+
 def test_what_labels_cost_and_whether_to_stop(
     made: tuple[Path, Path, dict[str, str]], tmp_path: Path
 ) -> None:

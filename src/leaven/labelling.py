@@ -54,10 +54,11 @@ def query(
     *,
     count: int = 50,
     strategy: str = "auto",
-    explore: float = 0.1,
+    explore: float | None = None,
     wanted: int = 1,
     assigned: str | None = None,
     suspects: bool = False,
+    gold: bool = False,
     classes: Sequence[str] = (),
     label: str | None = None,
     modality: str | None = None,
@@ -73,10 +74,11 @@ def query(
     run : a run; or data without one, of which the first records to label are asked.
     data : the records, read as the run read them; by default those that it was fitted on.
     strategy : one of `leaven.label.strategy.STRATEGIES`, or `auto`.
-    explore : the share of them drawn at random.
+    explore : the share of them drawn at random; a tenth with a run, none without.
     wanted : how many different people are to answer each.
     assigned : the one person who is to answer them; None for all.
     suspects : ask about labelled records instead, those whose label is most probably wrong.
+    gold : ask about labelled records unmarked, by which people are judged.
     classes, label, modality : of data without a run: the names that may be answered, the column
         of labels if there is one, and what the records are.
     store, queue : see `leaven.label.place.place_of`.
@@ -85,9 +87,11 @@ def query(
     """
     from leaven.data.given import given
     from leaven.label.place import place_of
-    from leaven.label.querying import cold, doubt
+    from leaven.label.querying import cold
     from leaven.label.querying import query as ask
-    from leaven.label.results import standing, waiting
+    from leaven.label.rechecking import doubt
+    from leaven.label.rechecking import gold as judging
+    from leaven.label.results import open_priorities, standing, waiting
 
     tell = progress or (lambda _: None)
     place = place_of(run, store, queue)
@@ -110,11 +114,15 @@ def query(
     known = sorted({one.record for one in standing(found)} | set(waiting(found)))
     how: dict[str, Any] = {"wanted": wanted, "waiting": known, "seed": seed}
     if opened is None:
-        asked = cold(dataset, found.classes, count, strategy=strategy, explore=explore, **how)
+        share = explore or 0.0
+        asked = cold(dataset, found.classes, count, strategy=strategy, explore=share, **how)
     elif suspects:
         asked = doubt(opened, dataset, count, **how)
+    elif gold:
+        asked = judging(opened, dataset, count, waits=open_priorities(found), **how)
     else:
-        asked = ask(opened, dataset, count, strategy=strategy, explore=explore, **how)
+        share = 0.1 if explore is None else explore
+        asked = ask(opened, dataset, count, strategy=strategy, explore=share, **how)
     asks = [replace(one, assigned=assigned) for one in asked.asks]
     return Asked(
         queue=found.name,

@@ -18,6 +18,7 @@ from leaven.evaluate.run import Run
 from leaven.label import querying
 from leaven.label.pool import Pool
 from leaven.label.querying import query
+from leaven.label.seen import Seen
 from leaven.label.strategies import committee
 from leaven.label.strategies.committee import bagged, gathered, taught
 from leaven.learn.head import LinearHead
@@ -123,7 +124,7 @@ def test_a_run_without_a_blend_asks_by_bagging(made: tuple[Run, Dataset], strate
 def test_a_blend_is_a_committee_of_its_components(made: tuple[Run, Dataset]):
     run, dataset = made
     front, encoder = run.predictor.front, run.predictor.network.encoder
-    seen = querying._Seen(*front.readable(dataset), encoder, front, run.classes, "run")
+    seen = Seen(*front.readable(dataset), encoder, front, run.classes, "run")
     torch.manual_seed(0)
     heads = [LinearHead(encoder.width, 4) for _ in range(3)]
     blend = BlendHead.of(heads, [0.5, 0.3, 0.2], [0.4, 1.0, 2.5])

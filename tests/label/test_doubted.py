@@ -10,7 +10,7 @@ import leaven
 from leaven.core.errors import DataError
 from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
-from leaven.label.querying import doubt
+from leaven.label.rechecking import doubt
 
 PLANTED = 24
 

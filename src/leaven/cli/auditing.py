@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from leaven.cli.app import print_json
-from leaven.cli.labelling import Person, QueueName, RunOrData, Store, label, rows
+from leaven.cli.labelling import Person, QueueName, RunOrData, Store, label
 from leaven.cli.options import Json, RunFolder, Seed
 from leaven.cli.words import interval, plain
 from leaven.core.wording import count, decimal, many, percent
@@ -50,7 +50,7 @@ def audit(
     as_json: Json = False,
 ) -> None:
     """Have people judge a random sample of pseudo-labels, and say which classes may be accepted."""
-    from leaven.cli.console import new_console, say
+    from leaven.cli.console import new_console, print_rows, say
     from leaven.cli.progress import progress_line
 
     with progress_line(quiet=as_json) as listener:
@@ -77,7 +77,7 @@ def audit(
     _verdicts(console, told.classes)
     if told.batches:
         head = ("draw", "last answer", "judged", "right", "covers", "agreement beyond chance")
-        rows(console, head, [_batch(one) for one in told.batches])
+        print_rows(console, head, [_batch(one) for one in told.batches])
 
 
 @label.command()
@@ -177,7 +177,7 @@ def lineage(
 ) -> None:
     """Say where a record's label comes from, and which runs it taught."""
     from leaven import auditing
-    from leaven.cli.console import new_console, say
+    from leaven.cli.console import new_console, print_rows, say
 
     told = auditing.lineage(run, record, store=store, queue=queue)
     if as_json:
@@ -186,7 +186,7 @@ def lineage(
     console = new_console()
     if told["events"]:
         head = ("when", "who", "what", "label", "the model had said", "note")
-        rows(console, head, [_event(one) for one in told["events"]])
+        print_rows(console, head, [_event(one) for one in told["events"]])
     say(console, f"It taught {many(len(told['runs']), 'run', 'runs')}.", "bold")
     _runs(console, told["runs"])
 
@@ -254,12 +254,14 @@ def _event(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _runs(console: Any, runs: list[dict[str, Any]]) -> None:
+    from leaven.cli.console import print_rows
+
     told = [
         (one["run"], one["created"], "not kept" if one["labels"] is None else count(one["labels"]),
          one["command"])
         for one in runs
     ]  # fmt: skip
-    rows(console, ("run", "made", "labels", "made by"), told)
+    print_rows(console, ("run", "made", "labels", "made by"), told)
 
 
 def _when(at: float) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["new_console", "new_table", "say"]
+from leaven.cli.words import plain
+
+__all__ = ["new_console", "new_table", "print_rows", "say"]
 
 
 def new_console() -> Console:
@@ -28,3 +31,12 @@ def new_table(*heads: str) -> Table:
     for head in heads:
         table.add_column(head, overflow="fold")
     return table
+
+
+def print_rows(console: Console, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table of cells that may come from anywhere; nothing where there are no rows."""
+    table = new_table(*heads)
+    for row in rows:
+        table.add_row(*(plain(cell) for cell in row))
+    if rows:
+        console.print(table)

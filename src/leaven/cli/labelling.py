@@ -59,8 +59,9 @@ def query(
         str, typer.Option(metavar="NAME", help="How they are chosen; auto by the number of labels.")
     ] = "auto",
     explore: Annotated[
-        float, typer.Option(metavar="SHARE", help="The share of them drawn at random.")
-    ] = 0.1,
+        float | None,
+        typer.Option(metavar="SHARE", help="The share of them drawn at random; 0.1 with a run."),
+    ] = None,
     people: Annotated[
         int, typer.Option(metavar="NUMBER", help="How many people are to answer each.")
     ] = 1,
@@ -69,6 +70,10 @@ def query(
     ] = None,
     suspects: Annotated[
         bool, typer.Option("--suspects", help="Ask about labels that are probably wrong instead.")
+    ] = False,
+    gold: Annotated[
+        bool,
+        typer.Option("--gold", help="Ask about known labels instead, unmarked, to judge people."),
     ] = False,
     classes: Annotated[
         str | None,
@@ -86,7 +91,7 @@ def query(
     as_json: Json = False,
 ) -> None:
     """Choose the records worth a label most, and put them into the queue."""
-    from leaven.cli.console import new_console, say
+    from leaven.cli.console import new_console, print_rows, say
     from leaven.cli.progress import progress_line
 
     with progress_line(quiet=as_json) as listener:
@@ -101,6 +106,7 @@ def query(
             wanted=people,
             assigned=assign,
             suspects=suspects,
+            gold=gold,
             classes=[name.strip() for name in (classes or "").split(",") if name.strip()],
             label=label,
             modality=modality,
@@ -126,7 +132,7 @@ def query(
         say(console, f"Expected to be wrong of these: {interval(told.precision)}.")
     if told.unreadable:
         say(console, f"{many(told.unreadable, 'record', 'records')} could not be read.", "yellow")
-    rows(
+    print_rows(
         console,
         ("record", "the model says", "asked because"),
         [(one["record"], _guess(one["guess"]), one["reason"]) for one in told.asks[:10]],
@@ -147,7 +153,7 @@ def queue(
 ) -> None:
     """Say how the queue goes on: what waits, who answered, how far they agree."""
     from leaven import labelling
-    from leaven.cli.console import new_console, say
+    from leaven.cli.console import new_console, print_rows, say
 
     if again:
         labelling.ask_again(run, person=getpass.getuser(), store=store, queue=queue)
@@ -175,7 +181,7 @@ def queue(
             "yellow",
         )
     head = ("person", "answers", "skipped", "undone", "seconds", "gold right", "as the model said")
-    rows(console, head, [_person(one) for one in told["people"]])
+    print_rows(console, head, [_person(one) for one in told["people"]])
 
 
 @label.command("export")
@@ -303,7 +309,7 @@ def rules(
     as_json: Json = False,
 ) -> None:
     """Weak labels: apply rules to the records, and say how far they cover, differ and are right."""
-    from leaven.cli.console import new_console, say
+    from leaven.cli.console import new_console, print_rows, say
     from leaven.cli.progress import progress_line
 
     with progress_line(quiet=as_json):
@@ -321,7 +327,7 @@ def rules(
         "bold",
     )
     head = ("rule", "votes for", "covers", "with others", "against others", "right")
-    rows(console, head, [_rule(one) for one in told["rules"]])
+    print_rows(console, head, [_rule(one) for one in told["rules"]])
     for one in told["failures"][:5]:
         say(console, f"{plain(one['rule'])} failed on {plain(one['record'])}: "
              f"{plain(one['message'])}", "yellow")  # fmt: skip
@@ -331,16 +337,6 @@ def _rule(one: Mapping[str, Any]) -> tuple[str, ...]:
     shares = (percent(one[name]) for name in ("coverage", "overlap", "conflict"))
     right = f"{interval(one['accuracy'])} of {one['accuracy']['n']}" if one["accuracy"] else ""
     return (one["rule"], ", ".join(one["votes_for"]), *shares, right)
-
-
-def rows(console: Any, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from leaven.cli.console import new_table
-
-    table = new_table(*head)
-    for row in rows:
-        table.add_row(*(plain(cell) for cell in row))
-    if rows:
-        console.print(table)
 
 
 def _guess(guess: Sequence[Sequence[Any]]) -> str:

@@ -21,10 +21,11 @@ from leaven.evaluate.run import Run
 from leaven.label.agreement import cohen_kappa
 from leaven.label.audits import draw
 from leaven.label.gate import Gate, Verdict
-from leaven.label.querying import _Seen as Seen
 from leaven.label.queue import Ask, Queue
-from leaven.label.results import Standing, decided, standing
+from leaven.label.results import Standing, decided, open_priorities, standing
+from leaven.label.seen import Seen
 from leaven.label.strategy import EXPLORES
+from leaven.label.unmarked import places
 from leaven.store.tables import tasks
 
 __all__ = ["Audited", "Batch", "Drawn", "audited", "batches", "draw_audit", "judge"]
@@ -92,11 +93,10 @@ def draw_audit(
     """
     if not 0 <= confidence <= 1:
         raise SettingError("confidence", "a share in [0, 1]", confidence)
-    predictor = run.predictor
-    readable, arrays = predictor.front.readable(dataset)
-    said = predictor.probabilities(arrays)
+    seen, said = Seen.by(run, dataset)
     named, sure = said.argmax(1), said.max(1)
-    open_ = np.flatnonzero((readable.targets < 0) & ~np.isin(readable.ids, list(leave_out)))
+    unlabelled = seen.dataset.targets < 0
+    open_ = np.flatnonzero(unlabelled & ~np.isin(seen.dataset.ids, list(leave_out)))
     rows = open_[sure[open_] >= confidence]
     if not len(rows):
         raise DataError(
@@ -106,10 +106,8 @@ def draw_audit(
     counts = np.bincount(named[rows], minlength=len(run.classes)) / max(len(open_), 1)
     coverage = {name: float(share) for name, share in zip(run.classes, counts, strict=True)}
     chosen = rows[draw(named[rows], size=min(size, len(rows)), seed=seed).index]
-    encoder = predictor.network.encoder
-    seen = Seen(readable, arrays, encoder, predictor.front, run.classes, run.folder.name)
     batch = f"audit {len(_batch_names(queue)) + 1}"
-    places = _places(queue, len(chosen), seed)
+    there = places(open_priorities(queue), len(chosen), seed)
     told = {
         "strategy": "audit", "coverage": float(counts.sum()), "at_least": confidence,
     }  # fmt: skip
@@ -118,9 +116,10 @@ def draw_audit(
             row, said[row], EXPLORES, place, wanted=wanted, kind="audit",
             origin=told | {"named": run.classes[named[row]], "confidence": float(sure[row])},
         )
-        for row, place in zip(chosen.tolist(), places, strict=True)
+        for row, place in zip(chosen.tolist(), there, strict=True)
     ]  # fmt: skip
-    return Drawn(tuple(replace(ask, batch=batch) for ask in asks), coverage)
+    marked = seen.marked(asks, chosen.tolist())
+    return Drawn(tuple(replace(ask, batch=batch) for ask in marked), coverage)
 
 
 def audited(queue: Queue) -> list[Audited]:
@@ -200,13 +199,3 @@ def _batch_names(queue: Queue) -> list[str]:
     query = select(tasks.c.batch).where(tasks.c.queue == queue.id, tasks.c.kind == "audit")
     with queue.store.read() as connection:
         return list(connection.execute(query.distinct()).scalars())
-
-
-def _places(queue: Queue, count: int, seed: int) -> list[float]:
-    """Priorities anywhere among those of the tasks that wait."""
-    query = select(tasks.c.priority).where(tasks.c.queue == queue.id, tasks.c.missing > 0)
-    with queue.store.read() as connection:
-        there = list(connection.execute(query).scalars())
-    low, high = (min(there), max(there)) if there else (0.0, float(count))
-    drawn = np.random.default_rng((seed, 1)).uniform(low, high, count)
-    return [float(one) for one in drawn]

@@ -7,36 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from leaven.core.errors import DataError, SettingError
-from leaven.core.wording import percent
-from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset
-from leaven.data.modality import MODALITIES, Modality, Spec
+from leaven.data.modality import Modality, Spec
 from leaven.evaluate.run import Run
 from leaven.label.pool import Numbers, Pool
 from leaven.label.queue import Ask
 from leaven.label.rehearsal import ENOUGH, Rehearsal, rehearse
+from leaven.label.seen import Seen
 from leaven.label.strategies.committee import Member, bagged, gathered
-from leaven.label.strategy import STRATEGIES, Asked, ask, chosen
-from leaven.learn.encoder import ENCODERS, Encoder, encode, listed
+from leaven.label.strategy import STRATEGIES, ask, chosen
+from leaven.learn.encoder import ENCODERS, Encoder, listed
 from leaven.learn.extractor import find_extractor
 from leaven.learn.front import Front
 from leaven.learn.head import Head
 from leaven.learn.heads.blend import BlendHead
-from leaven.learn.label_noise import Share, cross_fitted, label_noise
-from leaven.learn.predictions import Floats
+from leaven.learn.label_noise import Share
 from leaven.learn.predictor import Predictor
 from leaven.learn.start import find_start
 
-__all__ = ["Queried", "cold", "doubt", "query"]
+__all__ = ["Queried", "cold", "query"]
 
-_GUESSES, _NEIGHBOURS = 5, 3
 _COMMITTEE = 3  # components from which a blend is one
 
 
@@ -85,17 +80,12 @@ def query(
     taught by; UnknownNameError for no strategy of that name.
     """
     reads_members = strategy != "auto" and "members" in STRATEGIES[strategy].needs
-    predictor = run.predictor
-    readable, arrays = predictor.front.readable(dataset)
-    seen = _Seen(
-        readable, arrays, predictor.network.encoder, predictor.front, run.classes, run.folder.name
-    )
-    probabilities = predictor.probabilities(arrays)
+    seen, probabilities = Seen.by(run, dataset)
     pool = Pool(
         seen.labelled,
         probabilities=probabilities,
         embeddings=seen.embeddings,
-        members=_committee(predictor, seen, seed) if reads_members else None,
+        members=_committee(run.predictor, seen, seed) if reads_members else None,
         askable=seen.open(waiting),
         names=run.classes,
         seed=seed,
@@ -153,7 +143,7 @@ def cold(
     else:
         network = _frozen(front.views, encoder if extractor is None else "", front.arrays_spec)
         network.prepare(arrays, np.arange(len(readable)), seed)
-    seen = _Seen(readable, arrays, network, front, names)
+    seen = Seen(readable, arrays, network, front, names)
     pool = Pool(
         seen.labelled,
         embeddings=seen.embeddings,
@@ -186,7 +176,7 @@ def _named(classes: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _committee(predictor: Predictor, seen: _Seen, seed: int) -> Numbers:
+def _committee(predictor: Predictor, seen: Seen, seed: int) -> Numbers:
     """(m, n, k) what the components of the run's blend say, or else bagged models."""
     head = predictor.network.head
     k = len(predictor.classes)
@@ -209,137 +199,3 @@ def _member(head: Head, temperature: float) -> Member:
         return told
 
     return said
-
-
-def doubt(
-    run: Run,
-    dataset: Dataset,
-    count: int,
-    *,
-    wanted: int = 1,
-    waiting: Sequence[str] = (),
-    seed: int = 0,
-) -> Queried:
-    """The `count` labelled records whose label is most probably wrong, see `label_noise`.
-
-    No label is judged by a model that was taught it. Raises DataError where there are too few
-    labels to tell, or none is doubted.
-    """
-    front = run.predictor.front
-    readable, arrays = front.readable(dataset)
-    encoder = run.predictor.network.encoder
-    seen = _Seen(readable, arrays, encoder, front, run.classes, run.folder.name)
-    rows = np.flatnonzero(seen.labelled >= 0)
-    features = np.asarray(seen.embeddings[rows], np.float64)
-    features = (features - features.mean(0)) / (features.std(0) + 1e-9)
-    y, k = seen.labelled[rows], len(run.classes)
-    said, _ = cross_fitted(features, y, features[:0], k, seed)
-    noise = label_noise(features, y, k, said, seed)
-    if noise is None:
-        raise DataError(
-            f"'{dataset.name}' has too few labels to doubt any: it takes 60, and 8 of each class."
-        )
-    known = np.isin(seen.dataset.ids[rows], list(waiting))
-    flagged = [int(one) for one in noise.flagged if not known[one]][:count]
-    if not flagged:
-        raise DataError(f"No label of '{dataset.name}' is doubted that was not asked about before.")
-    asks = []
-    for rank, one in enumerate(flagged):
-        given = run.classes[y[one]]
-        share = percent(float(said[one].max()), 0)
-        other = run.classes[int(said[one].argmax())]
-        reason = f"Labelled {given}; a model that was not taught this label says {other} ({share})"
-        asks.append(
-            seen.ask(
-                int(rows[one]), said[one], reason, len(flagged) - rank, wanted=wanted,
-                kind="suspect", origin={"strategy": "suspects", "given": given},
-            )
-        )  # fmt: skip
-    unreadable = len(dataset) - len(seen.dataset)
-    return Queried("suspects", tuple(asks), unreadable, noise.precision)
-
-
-class _Seen:
-    """The records as an encoder sees them."""
-
-    def __init__(
-        self,
-        dataset: Dataset,
-        arrays: Arrays,
-        encoder: Encoder,
-        front: Front,
-        classes: tuple[str, ...],
-        run: str = "",
-    ) -> None:
-        self.dataset, self._classes = dataset, classes
-        self._origin = {"run": run} if run else {}
-        self.embeddings = encode(encoder, arrays, np.arange(len(dataset)), front.views.plain)
-        place = {name: i for i, name in enumerate(classes)}
-        labels = dataset.labels.to_pylist()
-        #: (n,) places among the classes; -1 for none, and for a label that is not among them.
-        self.labelled = np.array([place.get(label or "", -1) for label in labels], np.int64)
-        self._modality = MODALITIES[dataset.modality]
-        self._known = np.flatnonzero(self.labelled >= 0)
-
-    def open(self, waiting: Sequence[str]) -> npt.NDArray[np.bool_]:
-        """(n,) which records have no label and do not wait; DataError where none is left."""
-        found: npt.NDArray[np.bool_] = (self.dataset.targets < 0) & ~np.isin(
-            self.dataset.ids, list(waiting)
-        )
-        if not found.any():
-            raise DataError(
-                f"No record of '{self.dataset.name}' is left to ask about: each has a label, an "
-                "answer, or waits for one. Give more records."
-            )
-        return found
-
-    def asks(
-        self, found: Asked, strategy: str, probabilities: Floats | None, wanted: int
-    ) -> tuple[Ask, ...]:
-        """The questions of a batch, the first with the highest priority."""
-        return tuple(
-            self.ask(
-                row,
-                None if probabilities is None else probabilities[row],
-                found.reasons[rank],
-                len(found) - rank,
-                wanted=wanted,
-                origin={"strategy": strategy, "score": _number(found.scores[rank])},
-            )
-            for rank, row in enumerate(found.index.tolist())
-        )
-
-    def ask(
-        self, row: int, p: Floats | None, reason: str, priority: float, *, origin: dict[str, Any],
-        wanted: int, kind: str = "ask",
-    ) -> Ask:  # fmt: skip
-        """The question about a record, with what a model says and the labelled ones near it."""
-        best = [] if p is None else np.argsort(-p, kind="stable")[:_GUESSES].tolist()
-        return Ask(
-            record=str(self.dataset.ids[row]),
-            content=str(self.dataset.content[row]),
-            shown=dict(self._modality.show(self.dataset, row)) | {"neighbours": self._near(row)},
-            guess=tuple((self._classes[i], float(p[i])) for i in best) if p is not None else (),
-            reason=reason,
-            kind=kind,
-            priority=float(priority),
-            wanted=wanted,
-            origin=self._origin | origin,
-        )
-
-    def _near(self, row: int) -> list[dict[str, Any]]:
-        """Label and looks of the nearest labelled records, the nearest first."""
-        others = self._known[self._known != row]
-        apart = ((self.embeddings[others] - self.embeddings[row]) ** 2).sum(1)
-        return [
-            {
-                "record": str(self.dataset.ids[i]),
-                "label": self.dataset.labels[int(i)].as_py(),
-                "shown": self._modality.show(self.dataset, int(i)),
-            }
-            for i in others[np.argsort(apart, kind="stable")[:_NEIGHBOURS]]
-        ]
-
-
-def _number(score: float) -> float | None:
-    return None if np.isnan(score) else float(score)

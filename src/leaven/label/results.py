@@ -27,6 +27,7 @@ __all__ = [
     "disputed",
     "history",
     "labels",
+    "open_priorities",
     "people",
     "standing",
     "summary",
@@ -181,6 +182,13 @@ def waiting(queue: Queue) -> list[str]:
     open_ = select(tasks.c.record).where(tasks.c.queue == queue.id, tasks.c.missing > 0)
     with queue.store.read() as connection:
         return list(connection.execute(open_.distinct()).scalars())
+
+
+def open_priorities(queue: Queue) -> list[float]:
+    """The priorities of the tasks that wait."""
+    query = select(tasks.c.priority).where(tasks.c.queue == queue.id, tasks.c.missing > 0)
+    with queue.store.read() as connection:
+        return [float(one) for one in connection.execute(query).scalars()]
 
 
 def tasks_of(queue: Queue, records: Sequence[str]) -> dict[str, int]:
