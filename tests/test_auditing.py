@@ -207,6 +207,28 @@ def test_a_label_is_followed_to_its_runs_and_revoked(
     assert command("label", "revoke", run, *words)["revoked"] == 0
     by_file = command("label", "revoke", run, "--file", "b.csv", "--reason", "the wrong export")
     assert by_file["revoked"] == 5
+    again = command("label", "import", run, tmp_path / "b.csv", "--person", "ben")
+    assert again == {"answers": 5, "again": 0, "unknown": 0}
+    assert command("label", "export", run, tmp_path / "again.csv")["labels"] == 5
+
+
+def test_what_is_imported_can_be_shown_and_what_cannot_is_asked_of_nobody(
+    made: tuple[Path, Path, dict[str, str]], tmp_path: Path
+) -> None:
+    run, _, truth = made
+    store = tmp_path / "answers.db"
+    command("query", run, "--ask", 1, "--store", store)
+    asked = place_of(run, store).open().lease("ann", 1)[0].record
+    name = next(name for name in truth if name != asked)
+    (tmp_path / "a.csv").write_text(f"id,label\n{name},{truth[name]}\nnobody,one\n")
+    words = ("label", "import", run, tmp_path / "a.csv", "--person", "ann", "--store", store)
+    assert command(*words) == {"answers": 2, "again": 0, "unknown": 1}
+    words = ("--of", "ann", "--reason", "x", "--store", store)
+    assert command("label", "revoke", run, *words)["revoked"] == 2
+    waits = {one.record: one for one in place_of(run, store).open().lease("ben", 9)}
+    assert name in waits, "it wants a label again"
+    assert waits[name].shown["cells"]
+    assert "nobody" not in waits
 
 
 def test_a_set_without_a_label_is_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

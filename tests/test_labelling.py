@@ -64,8 +64,9 @@ def test_labels_go_round(
     theirs = tmp_path / "theirs.csv"
     theirs.write_text("id,label\n" + "\n".join(f"{name},{truth[name]}" for name in records))
     words = ("--person", "ann", "--store", store)
-    assert command("label", "import", run, theirs, *words) == {"answers": 12, "again": 0}
-    assert command("label", "import", run, theirs, *words) == {"answers": 12, "again": 12}
+    words = ("label", "import", run, theirs, *words)
+    assert command(*words) == {"answers": 12, "again": 0, "unknown": 0}
+    assert command(*words) == {"answers": 12, "again": 12, "unknown": 0}
     told = command("queue", run, "--store", store)
     assert (told["open"], told["done"]) == (12, 12)
     assert [one["name"] for one in told["people"]] == ["ann"]

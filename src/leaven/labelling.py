@@ -119,6 +119,7 @@ def query(
     elif suspects:
         asked = doubt(opened, dataset, count, **how)
     elif gold:
+        how["waiting"] = waiting(found)  # what one person answered may judge another
         asked = judging(opened, dataset, count, waits=open_priorities(found), **how)
     else:
         share = 0.1 if explore is None else explore
@@ -193,29 +194,31 @@ def import_labels(
     """Take answers that were given elsewhere: a table with `id` and `label`, perhaps `person`.
 
     Each becomes an answer of that person, to the task that waits for it or to a new one. The same
-    file taken twice counts once. Returns `answers`, and `again` for those that were there.
+    file taken twice counts once, unless its labels were revoked in between. Returns `answers`,
+    `again` for those that were there, and `unknown` for those of no record that can be read.
     """
     from leaven.label.place import place_of
     from leaven.label.queue import Ask
     from leaven.label.results import standing, tasks_of
-    from leaven.label.revoking import imported_from
+    from leaven.label.revoking import imported_from, revocations
 
-    found = place_of(run, store, queue).open()
-    rows = _rows(file, found.classes)
+    place = place_of(run, store, queue)
+    found = place.open()
+    rows = [(name, label, who or person) for name, label, who in _rows(file, found.classes)]
     by_record = tasks_of(found, [name for name, _, _ in rows])
-    new = [
-        Ask(record=name, content="", kind="import") for name, _, _ in rows if name not in by_record
-    ]
-    found.add(new)
-    by_record = tasks_of(found, [name for name, _, _ in rows])
+    new = list(dict.fromkeys(name for name, _, _ in rows if name not in by_record))
+    shown = place.shown(new)
+    blank = Ask(record="", content="", kind="import")
+    found.add([replace(blank, record=name, **shown.get(name, {})) for name in new])
+    by_record |= tasks_of(found, new)
     before = {(one.record, one.person, one.label) for one in standing(found)}
-    again, note = 0, imported_from(Path(file).name)
+    again, note, times = 0, imported_from(Path(file).name), revocations(found)
     for name, label, who in rows:
-        who = who or person
         again += (name, who, label) in before
-        key = hashlib.sha256("\x1f".join((found.name, name, who, label)).encode()).hexdigest()
+        told = [found.name, name, who, label, *(["again"] * times[who])]
+        key = hashlib.sha256("\x1f".join(told).encode()).hexdigest()
         found.answer(by_record[name], who, label, key=key, note=note)
-    return {"answers": len(rows), "again": again}
+    return {"answers": len(rows), "again": again, "unknown": len(set(new) - shown.keys())}
 
 
 def review(

@@ -75,6 +75,8 @@ class Face(TyperGroup):
             code = super().main(words, *rest, **kwargs)
         except LeavenError as error:
             code = _fail(type(error).__name__, str(error), as_json)
+        except typer.Abort:  # a question was left without an answer
+            code = EXIT_INTERRUPTED
         except OSError as error:
             said = f"{error.strerror}: {error.filename}" if error.filename else str(error)
             code = _fail(type(error).__name__, said, as_json)

@@ -222,7 +222,7 @@ def revoke(
     say(
         console,
         f"{many(told['revoked'], 'answer is', 'answers are')} revoked, of "
-        f"{many(len(told['records']), 'record', 'records')}; they wait for another.",
+        f"{many(len(told['records']), 'record', 'records')}, which want a label again.",
         "bold",
     )
     if told["runs"]:

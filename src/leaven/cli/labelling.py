@@ -230,7 +230,11 @@ def import_(
         print_json(told)
         return
     again = f", {count(told['again'])} of them known" if told["again"] else ""
-    say(new_console(), f"{many(told['answers'], 'answer', 'answers')} taken{again}.")
+    console = new_console()
+    say(console, f"{many(told['answers'], 'answer', 'answers')} taken{again}.")
+    if told["unknown"]:
+        some = many(told["unknown"], "is of a record", "are of records")
+        say(console, f"{some} that cannot be read: check their ids.", "yellow")
 
 
 @app.command()

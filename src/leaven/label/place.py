@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
-from leaven.core.errors import DataError
+import numpy as np
+
+from leaven.core.errors import DataError, LeavenError
+from leaven.data.dataset import Dataset
+from leaven.data.modality import MODALITIES
 from leaven.data.readers import data_name
 from leaven.evaluate.run import Run
 from leaven.label.queue import Queue
@@ -23,13 +28,14 @@ STORE, RUNS = "leaven.db", "runs"
 class Place:
     """A queue's name and the address of its store; `run` is None where there is data alone.
 
-    `runs` is the folder in which the runs of these data are.
+    `runs` is the folder in which the runs of these data are, `data` the path of data alone.
     """
 
     run: Run | None
     name: str
     address: str
     runs: Path
+    data: str = ""
 
     def with_run(self) -> Run:
         """The run; DataError where there is data alone."""
@@ -57,6 +63,27 @@ class Place:
         """The queue, made if it is not there."""
         return Queue.made(self.store, self.name, classes=classes, modality=modality)
 
+    def shown(self, records: Collection[str]) -> dict[str, dict[str, Any]]:
+        """`content` and `shown` of these records, by id; of those that can still be read."""
+        if not records:
+            return {}
+        try:
+            if self.run is not None:
+                dataset = self.run.records()
+            else:
+                dataset = Dataset.read(self.data, label=False)
+        except LeavenError:
+            return {}
+        modality = MODALITIES[dataset.modality]
+        rows = np.flatnonzero(np.isin(dataset.ids, list(records))).tolist()
+        return {
+            str(dataset.ids[row]): {
+                "content": str(dataset.content[row]),
+                "shown": dict(modality.show(dataset, row)),
+            }
+            for row in rows
+        }
+
 
 def place_of(
     source: Run | str | Path, store: str | Path | None = None, queue: str | None = None
@@ -74,7 +101,8 @@ def place_of(
     run = source if isinstance(source, Run) else _run(Path(source))
     runs = Path(RUNS) if run is None else run.folder.resolve().parent
     name = run.story["dataset"]["name"] if run is not None else data_name(str(source))
-    return Place(run, queue or name, str(runs / STORE if store is None else store), runs)
+    address = str(runs / STORE if store is None else store)
+    return Place(run, queue or name, address, runs, "" if run is not None else str(source))
 
 
 def _run(path: Path) -> Run | None:

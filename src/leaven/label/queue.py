@@ -171,8 +171,7 @@ class Queue:
                     .having(said > 0)
                     .order_by(said, tasks.c.id)
                 )
-                rows = connection.execute(query).all()
-                for row in {row.record: row for row in rows}.values():
+                for row in {row.record: row for row in connection.execute(query)}.values():
                     if self._is_closed(connection, row.id):
                         continue
                     told = {"wanted": row.said + 1, "missing": 1, "assigned": None}
@@ -397,7 +396,8 @@ class Queue:
 
     def _row(self, ask: Ask) -> dict[str, Any]:
         told = asdict(ask) | {"guess": [list(one) for one in ask.guess]}
-        return told | {"queue": self.id, "missing": ask.wanted, "created": self._clock()}
+        missing = 0 if ask.kind == "import" and not ask.content else ask.wanted
+        return told | {"queue": self.id, "missing": missing, "created": self._clock()}
 
     def _event(self, task: int | None, person: str, kind: str, **told: Any) -> dict[str, Any]:
         empty = dict.fromkeys(("label", "seconds", "guess", "confidence", "key", "note"))
@@ -429,10 +429,11 @@ class Queue:
         return missing
 
     def _is_closed(self, connection: Connection, task: int) -> bool:
-        """Whether nobody is to be asked any more, however many answered."""
+        """Whether nobody is asked any more, however many answered, or there is nothing to show."""
         final = exists().where(answers.c.task == task, answers.c.final)
         withdrawn = exists().where(events.c.task == task, events.c.kind == "withdrawn")
-        return bool(connection.execute(select(or_(final, withdrawn))).scalar())
+        blank = exists().where(tasks.c.id == task, tasks.c.kind == "import", tasks.c.content == "")
+        return bool(connection.execute(select(or_(final, withdrawn, blank))).scalar())
 
 
 def _put(

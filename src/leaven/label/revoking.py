@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from leaven.core.errors import DataError, UnknownNameError
 from leaven.label.queue import Queue
 from leaven.store.tables import answers, events, tasks
 
-__all__ = ["Revoked", "imported_from", "revoke"]
+__all__ = ["Revoked", "imported_from", "revocations", "revoke"]
 
 _FROM = "from "
 
@@ -64,3 +65,13 @@ def revoke(
             raise UnknownNameError("person", person, known)
     queue.revoke([(row.id, row.person) for row in found], by=by, reason=reason)
     return [Revoked(row.record, row.person, row.label) for row in found]
+
+
+def revocations(queue: Queue) -> Counter[str]:
+    """How many answers of each person were revoked."""
+    query = select(events.c.person, func.count()).where(
+        events.c.queue == queue.id, events.c.kind == "revoked"
+    )
+    with queue.store.read() as connection:
+        found = connection.execute(query.group_by(events.c.person)).all()
+    return Counter(dict(found))
