@@ -17,6 +17,7 @@ from sklearn.datasets import load_digits, load_wine
 from typer.testing import CliRunner
 
 from leaven.cli import app
+from leaven.label.auditing import judge
 from leaven.label.place import place_of
 from leaven.label.results import waiting
 
@@ -97,6 +98,8 @@ def test_audits_decide_which_pseudo_labels_finish_the_set(
     assert np.mean([truth[one["id"]] == one["label"] for one in model]) > 0.9
     stricter = command("label", "audit", run, "--confidence", 0.5, "--store", store)
     assert all(one["n"] == 0 for one in stricter["classes"]), "they say nothing of less sure ones"
+    others = judge(place_of(run, store).open(), "another run", confidence=0.6)
+    assert all(one.n == 0 for one in others), "nor of another model"
 
 
 def test_a_class_that_became_worse_is_stopped_by_itself(

@@ -80,7 +80,7 @@ def audit(
             wanted=wanted, seed=seed,
         )  # fmt: skip
         added, coverage = found.add(drawn.asks), drawn.coverage
-    verdicts = judge(found, confidence=confidence, target=target)
+    verdicts = judge(found, opened.folder.name, confidence=confidence, target=target)
     return Audit(
         found.name,
         confidence,
@@ -126,7 +126,7 @@ def finish(
     whole = opened.records(data)
     dataset, arrays = opened.predictor.front.readable(whole)
     probabilities = opened.predictor.probabilities(arrays)
-    verdicts = judge(found, confidence=confidence, target=target)
+    verdicts = judge(found, opened.folder.name, confidence=confidence, target=target)
     holding = {found.classes[one.of] for one in verdicts if one.accepts}
     said = labels(found)
     answered = dict(zip(said["id"].to_pylist(), said["label"].to_pylist(), strict=True))
@@ -214,7 +214,7 @@ def worth(
     expected = Estimate(**gain) if gain else None
     ahead = int(growth.get("ahead") or 50)
     told = worth_of(expected, ahead, asked)
-    verdicts = judge(found, confidence=confidence, target=target)
+    verdicts = judge(found, opened.folder.name, confidence=confidence, target=target)
     rules = [
         budget_spent(asked, spent),
         forecast_below_price(told),

@@ -76,7 +76,15 @@ def audit(
         )
     _verdicts(console, told.classes)
     if told.batches:
-        head = ("draw", "last answer", "judged", "right", "covers", "agreement beyond chance")
+        head = (
+            "draw",
+            "run",
+            "last answer",
+            "judged",
+            "right",
+            "covers",
+            "agreement beyond chance",
+        )
         print_rows(console, head, [_batch(one) for one in told.batches])
 
 
@@ -241,7 +249,7 @@ def _verdicts(console: Any, classes: list[dict[str, Any]]) -> None:
 def _batch(one: Mapping[str, Any]) -> tuple[str, ...]:
     agreed = interval(one["agreement"], shares=False) if one["agreement"] else ""
     return (
-        one["name"], _when(one["at"]), count(one["n"]), percent(one["precision"]),
+        one["name"], one["run"], _when(one["at"]), count(one["n"]), percent(one["precision"]),
         percent(one["coverage"]), agreed,
     )  # fmt: skip
 

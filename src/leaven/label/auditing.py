@@ -35,9 +35,11 @@ __all__ = ["Audited", "Batch", "Drawn", "audited", "batches", "draw_audit", "jud
 class Audited:
     """A pseudo-label that people have judged: what the model named, how sure, what they said.
 
-    It was drawn by chance among those of its class with a confidence of `at_least` so much.
+    It was drawn by chance among those of its class that the model of `run` gave with a confidence
+    of `at_least` so much.
     """
 
+    run: str
     record: str
     named: str
     said: str
@@ -53,6 +55,7 @@ class Batch:
     `coverage` the share of unlabelled records that had one, `agreement` Cohen's kappa of people and
     model, which is corrected for chance."""
 
+    run: str
     name: str
     at: float
     n: int
@@ -142,19 +145,24 @@ def audited(queue: Queue) -> list[Audited]:
         if said is not None:
             at = max(one.at for one in answers)
             how = row.origin["confidence"], row.origin["at_least"]
-            found.append(Audited(answers[0].record, row.origin["named"], said, *how, row.batch, at))
+            who = row.origin["run"], answers[0].record, row.origin["named"], said
+            found.append(Audited(*who, *how, row.batch, at))
     return sorted(found, key=lambda one: one.at)
 
 
 def judge(
-    queue: Queue, *, confidence: float, target: float = 0.9, level: float = 0.05
+    queue: Queue, run: str, *, confidence: float, target: float = 0.9, level: float = 0.05
 ) -> list[Verdict]:
-    """Of each class whether its pseudo-labels may be accepted, by all audits so far; see `Gate`.
+    """Of each class whether a run's pseudo-labels may be accepted, by all its audits; see `Gate`.
 
     Those of at least this `confidence` are judged: audits of less sure ones do not count, nor do
-    draws among surer ones alone, which say nothing of the rest.
+    draws among surer ones alone, which say nothing of the rest, nor audits of another run.
     """
-    kept = [one for one in audited(queue) if one.at_least <= confidence <= one.confidence]
+    kept = [
+        one
+        for one in audited(queue)
+        if one.run == run and one.at_least <= confidence <= one.confidence
+    ]
     names = list(queue.classes)
     place = {name: i for i, name in enumerate(names)}
     order = {name: i for i, name in enumerate(dict.fromkeys(one.batch for one in kept))}
@@ -187,7 +195,8 @@ def batches(queue: Queue) -> list[Batch]:
         right = float(np.mean(np.equal(named, said)))
         last = max(one.at for one in given[name])
         agreement = cohen_kappa(named, said)
-        found.append(Batch(name, last, len(named), right, coverage[name], agreement))
+        run = given[name][0].run
+        found.append(Batch(run, name, last, len(named), right, coverage[name], agreement))
     return found
 
 
