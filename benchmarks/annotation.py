@@ -205,10 +205,10 @@ def _scored(known: Records, labelled: Ints, heads: dict[str, Head]) -> Row:
 def _asked(
     known: Records, labelled: Ints, heads: dict[str, Head], count: int, strategy: str, seed: int
 ) -> Ints:
-    from leaven.label.pool import Pool
-    from leaven.label.strategies.committee import bagged
-    from leaven.label.strategy import STRATEGIES as REGISTRY
-    from leaven.label.strategy import ask
+    from leaven.label.asking.pool import Pool
+    from leaven.label.asking.strategies.committee import bagged
+    from leaven.label.asking.strategy import STRATEGIES as REGISTRY
+    from leaven.label.asking.strategy import ask
     from leaven.learn.out_of_fold import answers
     from leaven.learn.temperature import apply
 

@@ -106,8 +106,8 @@ def _versions() -> dict[str, str]:
 
 
 def _leaven(name: str) -> Choose:
-    from leaven.label.pool import Pool
-    from leaven.label.strategy import STRATEGIES
+    from leaven.label.asking.pool import Pool
+    from leaven.label.asking.strategy import STRATEGIES
 
     strategy = STRATEGIES[name]
 

@@ -17,9 +17,9 @@ from sklearn.datasets import load_digits, load_wine
 from typer.testing import CliRunner
 
 from leaven.cli import app
-from leaven.label.auditing import judge
 from leaven.label.place import place_of
 from leaven.label.results import waiting
+from leaven.label.trust.auditing import judge
 
 
 def command(*words: Any, code: int = 0) -> dict[str, Any]:

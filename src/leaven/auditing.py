@@ -24,7 +24,7 @@ class Audit:
     """What the audits of a run's pseudo-labels say.
 
     `added` were put into the queue by this call; `classes` holds a verdict a class (see
-    `leaven.label.gate.Verdict`), `batches` what each draw has shown.
+    `leaven.label.trust.gate.Verdict`), `batches` what each draw has shown.
     """
 
     queue: str
@@ -55,13 +55,13 @@ def audit(
     ----------
     draw : so many are put into the queue, unmarked among what waits there; None only tells.
     confidence : from which calibrated probability on the model's answer is a pseudo-label.
-    target : the precision that a class must be shown to have; see `leaven.label.gate.Gate`.
+    target : the precision that a class must be shown to have; see `leaven.label.trust.gate.Gate`.
 
     Raises LeavenError for data or settings that cannot be used.
     """
-    from leaven.label.auditing import batches, draw_audit, judge
     from leaven.label.place import place_of
     from leaven.label.results import standing, waiting
+    from leaven.label.trust.auditing import batches, draw_audit, judge
 
     tell = progress or (lambda _: None)
     place = place_of(run, store, queue)
@@ -113,9 +113,9 @@ def finish(
     import pyarrow as pa
 
     from leaven.evaluate.tables import write_table
-    from leaven.label.auditing import judge
     from leaven.label.place import place_of
     from leaven.label.results import labels
+    from leaven.label.trust.auditing import judge
 
     write_table(None, Path(out))
     tell = progress or (lambda _: None)
@@ -191,17 +191,17 @@ def worth(
     from leaven.core.wording import many
     from leaven.evaluate.intervals import Estimate
     from leaven.evaluate.lineage import rounds
-    from leaven.label.auditing import judge
     from leaven.label.place import place_of
     from leaven.label.results import answers_given
-    from leaven.label.stopping import (
+    from leaven.label.trust.auditing import judge
+    from leaven.label.trust.stopping import (
         Price,
         audited_precision,
         budget_spent,
         forecast_below_price,
         stability,
     )
-    from leaven.label.stopping import worth as worth_of
+    from leaven.label.trust.stopping import worth as worth_of
 
     place = place_of(run, store, queue)
     opened = place.with_run()
@@ -285,7 +285,7 @@ def revoke(
     """
     from leaven.evaluate.lineage import taught_runs
     from leaven.label.place import place_of
-    from leaven.label.revoking import revoke as take_back
+    from leaven.label.trust.revoking import revoke as take_back
 
     if (person is None) == (file is None):
         raise SettingError("person", "given, or `file`, and not both", person)

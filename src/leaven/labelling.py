@@ -73,7 +73,7 @@ def query(
     ----------
     run : a run; or data without one, of which the first records to label are asked.
     data : the records, read as the run read them; by default those that it was fitted on.
-    strategy : one of `leaven.label.strategy.STRATEGIES`, or `auto`.
+    strategy : one of `leaven.label.asking.strategy.STRATEGIES`, or `auto`.
     explore : the share of them drawn at random; a tenth with a run, none without.
     wanted : how many different people are to answer each.
     assigned : the one person who is to answer them; None for all.
@@ -86,11 +86,11 @@ def query(
     Raises LeavenError for data, names or a store that cannot be used.
     """
     from leaven.data.given import given
+    from leaven.label.asking.querying import cold
+    from leaven.label.asking.querying import query as ask
+    from leaven.label.asking.rechecking import doubt
+    from leaven.label.asking.rechecking import gold as judging
     from leaven.label.place import place_of
-    from leaven.label.querying import cold
-    from leaven.label.querying import query as ask
-    from leaven.label.rechecking import doubt
-    from leaven.label.rechecking import gold as judging
     from leaven.label.results import open_priorities, standing, waiting
 
     tell = progress or (lambda _: None)
@@ -200,7 +200,7 @@ def import_labels(
     from leaven.label.place import place_of
     from leaven.label.queue import Ask
     from leaven.label.results import standing, tasks_of
-    from leaven.label.revoking import imported_from, revocations
+    from leaven.label.trust.revoking import imported_from, revocations
 
     place = place_of(run, store, queue)
     found = place.open()

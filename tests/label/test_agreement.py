@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from leaven.core.errors import SettingError, UnknownNameError
-from leaven.label.agreement import (
+from leaven.label.trust.agreement import (
     adjudicated,
     cohen_kappa,
     fleiss_kappa,

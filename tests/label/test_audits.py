@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from leaven.core.errors import SettingError
-from leaven.label.audits import clopper_pearson, draw, precision
+from leaven.label.trust.audits import clopper_pearson, draw, precision
 
 
 @st.composite

@@ -13,7 +13,7 @@ from sklearn.datasets import load_digits
 from leaven.api import pretrain
 from leaven.core.errors import DataError, SettingError, UnknownNameError
 from leaven.data.dataset import Dataset
-from leaven.label.querying import cold
+from leaven.label.asking.querying import cold
 
 CLASSES = [str(i) for i in range(10)]
 FAST: Any = {"encoder": "pixel-components"}

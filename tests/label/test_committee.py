@@ -15,12 +15,12 @@ import leaven
 from leaven.core.errors import DataError, SettingError, UnknownNameError
 from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
-from leaven.label import querying
-from leaven.label.pool import Pool
-from leaven.label.querying import query
-from leaven.label.seen import Seen
-from leaven.label.strategies import committee
-from leaven.label.strategies.committee import bagged, gathered, taught
+from leaven.label.asking import querying
+from leaven.label.asking.pool import Pool
+from leaven.label.asking.querying import query
+from leaven.label.asking.seen import Seen
+from leaven.label.asking.strategies import committee
+from leaven.label.asking.strategies.committee import bagged, gathered, taught
 from leaven.learn.head import LinearHead
 from leaven.learn.heads.blend import BlendHead
 from leaven.learn.network import Network
@@ -100,7 +100,7 @@ def test_answers_of_many_records_are_laid_on_disk(monkeypatch: pytest.MonkeyPatc
     models = [taught(x[:60], y[:60], 3), taught(x[60:120], y[60:120], 3)]
     whole = gathered(models, x, 3)
     monkeypatch.setattr(committee, "_IN_MEMORY", 100)
-    monkeypatch.setattr("leaven.label.pool._CELLS", 64)
+    monkeypatch.setattr("leaven.label.asking.pool._CELLS", 64)
     mapped = gathered(models, x, 3)
     assert isinstance(mapped, np.memmap)
     assert not isinstance(whole, np.memmap)

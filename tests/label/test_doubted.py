@@ -10,7 +10,7 @@ import leaven
 from leaven.core.errors import DataError
 from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
-from leaven.label.rechecking import doubt
+from leaven.label.asking.rechecking import doubt
 
 PLANTED = 24
 

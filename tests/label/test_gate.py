@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 
 from leaven.core.errors import SettingError
-from leaven.label.gate import Gate, Verdict, bounds
+from leaven.label.trust.gate import Gate, Verdict, bounds
 
 
 def judged(hits: list[int], batches: list[int] | None = None, gate: Gate | None = None) -> Verdict:

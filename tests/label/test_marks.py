@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaven.data.dataset import Dataset
-from leaven.label.marks import deciding_words, unusual_values
+from leaven.label.asking.marks import deciding_words, unusual_values
 
 
 class ByWord:

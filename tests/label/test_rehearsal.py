@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from scipy.stats import t as student
 
 from leaven.core.errors import SettingError, UnknownNameError
-from leaven.label.pool import Pool
-from leaven.label.rehearsal import ENOUGH, Rehearsal, _interval, _leading, rehearse
-from leaven.label.strategy import Asked, Strategy
+from leaven.label.asking.pool import Pool
+from leaven.label.asking.rehearsal import ENOUGH, Rehearsal, _interval, _leading, rehearse
+from leaven.label.asking.strategy import Asked, Strategy
 
 
 def made(n: int = 240, classes: int = 4, spare: int = 60, width: int = 6, seed: int = 0) -> Pool:

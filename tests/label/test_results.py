@@ -69,11 +69,11 @@ def test_a_final_answer_decides(queue: Queue):
 
 
 def test_the_queue_is_counted(queue: Queue, clock: Clock):
-    say(queue, "0", "ann", "spam")
+    say(queue, "0", "ann", "spam", seconds=4)
     clock.now += 10
-    say(queue, "1", "ann", "spam")
+    say(queue, "1", "ann", "spam", seconds=9)
     clock.now += 1000  # away
-    say(queue, "2", "ann", "ham")
+    say(queue, "2", "ann", "ham", seconds=30)
     clock.now += 20
     say(queue, "3", "ann", None)
     say(queue, "0", "bob", "spam")
@@ -81,6 +81,10 @@ def test_the_queue_is_counted(queue: Queue, clock: Clock):
     assert (told.open, told.done, told.skipped, told.mine) == (4, 1, 1, 3)
     assert told.per_hour == pytest.approx(360)
     assert results.summary(queue, "nobody").per_hour is None
+    for record in "012":
+        say(queue, record, "eve", "ham")
+        clock.now += 0.01
+    assert results.summary(queue, "eve").per_hour is None, "an import says nothing of her speed"
 
 
 def test_agreement_is_that_of_records_with_two_answers(queue: Queue):

@@ -16,8 +16,8 @@ from sklearn.metrics import cohen_kappa_score
 from leaven.core.errors import SettingError
 from leaven.evaluate.forecast import forecast
 from leaven.evaluate.intervals import Estimate
-from leaven.label.gate import Gate
-from leaven.label.stopping import (
+from leaven.label.trust.gate import Gate
+from leaven.label.trust.stopping import (
     Price,
     audited_precision,
     budget_spent,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from leaven.core.errors import SettingError, UnknownNameError
-from leaven.label.pool import Pool
-from leaven.label.strategy import STRATEGIES, Asked, Strategy, ask, chosen, highest
+from leaven.label.asking.pool import Pool
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy, ask, chosen, highest
 
 EXPLORED = "Drawn at random, so that the model's blind spots are seen too"
 

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from leaven.label.pool import Pool
-from leaven.label.strategy import STRATEGIES, ask
+from leaven.label.asking.pool import Pool
+from leaven.label.asking.strategy import STRATEGIES, ask
 
 NAMES = list(STRATEGIES)
 #: Those whose answer hangs neither on a draw nor on the order of the records.

@@ -9,14 +9,14 @@ import pytest
 from scipy.stats import chisquare
 from sklearn.cluster import KMeans
 
-from leaven.label.clusters import clustered
-from leaven.label.covering import Euclidean
-from leaven.label.pool import Pool
-from leaven.label.strategies.class_balanced import ClassBalanced
-from leaven.label.strategies.density_weighted import DensityWeighted
-from leaven.label.strategies.diverse import Diverse
-from leaven.label.strategies.probcover import ProbCover, radius
-from leaven.label.strategy import STRATEGIES
+from leaven.label.asking.clusters import clustered
+from leaven.label.asking.covering import Euclidean
+from leaven.label.asking.pool import Pool
+from leaven.label.asking.strategies.class_balanced import ClassBalanced
+from leaven.label.asking.strategies.density_weighted import DensityWeighted
+from leaven.label.asking.strategies.diverse import Diverse
+from leaven.label.asking.strategies.probcover import ProbCover, radius
+from leaven.label.asking.strategy import STRATEGIES
 
 
 def made(

@@ -18,7 +18,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql import Select
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
-from leaven.label.asking import (
+from leaven.label.tasks import (
     KEY,
     Ask,
     Receipt,

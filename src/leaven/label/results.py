@@ -13,8 +13,8 @@ import pyarrow as pa
 from sqlalchemy import case, func, select
 
 from leaven.evaluate.intervals import Estimate, wilson
-from leaven.label.agreement import krippendorff_alpha
 from leaven.label.queue import Queue
+from leaven.label.trust.agreement import krippendorff_alpha
 from leaven.store.tables import answers, events, tasks
 
 __all__ = [

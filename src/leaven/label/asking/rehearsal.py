@@ -19,9 +19,9 @@ from leaven.core.errors import SettingError
 from leaven.core.wording import count, many, points, span
 from leaven.data.dataset import Index
 from leaven.evaluate.intervals import Estimate
-from leaven.label.pool import Numbers, Pool
-from leaven.label.strategies.committee import bagged, taught
-from leaven.label.strategy import STRATEGIES, Strategy, ask
+from leaven.label.asking.pool import Numbers, Pool
+from leaven.label.asking.strategies.committee import bagged, taught
+from leaven.label.asking.strategy import STRATEGIES, Strategy, ask
 
 __all__ = ["ENOUGH", "Rehearsal", "rehearse"]
 

@@ -12,9 +12,9 @@ from abc import abstractmethod
 import numpy as np
 import numpy.typing as npt
 
-from leaven.label.pool import Numbers, Pool
-from leaven.label.strategy import STRATEGIES, Asked, Strategy, highest
-from leaven.label.uncertainty import by_record, entropy, margin, split
+from leaven.label.asking.pool import Numbers, Pool
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy, highest
+from leaven.label.asking.uncertainty import by_record, entropy, margin, split
 
 __all__ = ["Entropy", "LeastConfidence", "Margin"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import SettingError
-from leaven.label.pool import Numbers, Pool, blocks
-from leaven.label.strategy import STRATEGIES, Asked, Strategy, highest
-from leaven.label.uncertainty import by_record, entropy, split
+from leaven.label.asking.pool import Numbers, Pool, blocks
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy, highest
+from leaven.label.asking.uncertainty import by_record, entropy, split
 
 __all__ = ["DensityWeighted"]
 

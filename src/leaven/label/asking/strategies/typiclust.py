@@ -7,9 +7,9 @@ import numpy.typing as npt
 
 from leaven.core.wording import many
 from leaven.data.dataset import Index
-from leaven.label.clusters import clustered
-from leaven.label.pool import Numbers, Pool
-from leaven.label.strategy import STRATEGIES, Asked, Strategy
+from leaven.label.asking.clusters import clustered
+from leaven.label.asking.pool import Numbers, Pool
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy
 
 __all__ = ["TypiClust"]
 

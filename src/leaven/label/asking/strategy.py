@@ -17,7 +17,7 @@ import numpy.typing as npt
 from leaven.core.errors import SettingError
 from leaven.core.registry import Registry
 from leaven.data.dataset import Index
-from leaven.label.pool import Pool
+from leaven.label.asking.pool import Pool
 
 __all__ = ["EXPLORES", "STRATEGIES", "Asked", "Strategy", "ask", "chosen", "highest"]
 
@@ -73,7 +73,7 @@ class Strategy(ABC):
 
 
 STRATEGIES: Registry[Strategy] = Registry(
-    "strategy", "leaven.label.strategies", group="leaven.strategies"
+    "strategy", "leaven.label.asking.strategies", group="leaven.strategies"
 )
 
 

@@ -15,9 +15,9 @@ import numpy.typing as npt
 
 from leaven.core.errors import SettingError
 from leaven.data.dataset import Index
-from leaven.label.pool import Numbers, Pool, blocks
-from leaven.label.strategy import STRATEGIES, Asked, Strategy, highest
-from leaven.label.uncertainty import by_record, entropy, split
+from leaven.label.asking.pool import Numbers, Pool, blocks
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy, highest
+from leaven.label.asking.uncertainty import by_record, entropy, split
 from leaven.learn.learner import LEARNERS
 
 __all__ = ["Bald", "Member", "VoteEntropy", "bagged", "gathered", "taught"]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from leaven.label.covering import Frontier, Gradients
-from leaven.label.pool import Numbers, Pool, blocks
-from leaven.label.strategy import STRATEGIES, Asked, Strategy
-from leaven.label.uncertainty import split
+from leaven.label.asking.covering import Frontier, Gradients
+from leaven.label.asking.pool import Numbers, Pool, blocks
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy
+from leaven.label.asking.uncertainty import split
 
 __all__ = ["Badge"]
 

@@ -17,8 +17,8 @@ import numpy.typing as npt
 from leaven.core.errors import SettingError
 from leaven.core.wording import THIN, count, decimal, many, percent
 from leaven.evaluate.intervals import Estimate
-from leaven.label.agreement import cohen_kappa
-from leaven.label.gate import Verdict
+from leaven.label.trust.agreement import cohen_kappa
+from leaven.label.trust.gate import Verdict
 
 __all__ = [
     "Advice", "Price", "Worth", "audited_precision", "budget_spent", "forecast_below_price",
@@ -224,7 +224,7 @@ def budget_spent(price: Price, spent: float) -> Advice:
 def audited_precision(verdicts: Sequence[Verdict], target: float) -> Advice:
     """Stop when audits show that the pseudo-labels of every class reach `target`.
 
-    `verdicts` are those of `leaven.label.gate.Gate.judge`, whose target may not be lower.
+    `verdicts` are those of `leaven.label.trust.gate.Gate.judge`, whose target may not be lower.
     """
     if not 0 < target < 1:
         raise SettingError("target", "a share in (0, 1)", target)

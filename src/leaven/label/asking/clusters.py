@@ -11,7 +11,7 @@ from sklearn.cluster import KMeans, MiniBatchKMeans
 from sklearn.exceptions import ConvergenceWarning
 
 from leaven.data.dataset import Index
-from leaven.label.pool import Numbers, blocks
+from leaven.label.asking.pool import Numbers, blocks
 
 __all__ = ["clustered", "drawn", "settled"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from leaven.label.pool import Pool
-from leaven.label.strategy import STRATEGIES, Asked, Strategy
+from leaven.label.asking.pool import Pool
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy
 
 __all__ = ["Random"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from leaven.label.pool import Pool, blocks
-from leaven.label.strategy import STRATEGIES, Asked, Strategy, highest
-from leaven.label.uncertainty import split
+from leaven.label.asking.pool import Pool, blocks
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy, highest
+from leaven.label.asking.uncertainty import split
 
 __all__ = ["ExpectedGradientLength"]
 

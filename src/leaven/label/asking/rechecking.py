@@ -11,10 +11,10 @@ from leaven.core.errors import DataError
 from leaven.core.wording import percent
 from leaven.data.dataset import Dataset, Index
 from leaven.evaluate.run import Run
-from leaven.label.querying import Queried
-from leaven.label.seen import Seen
-from leaven.label.strategy import EXPLORES
-from leaven.label.unmarked import places
+from leaven.label.asking.querying import Queried
+from leaven.label.asking.seen import Seen
+from leaven.label.asking.strategy import EXPLORES
+from leaven.label.asking.unmarked import places
 from leaven.learn.label_noise import Noise, cross_fitted, label_noise
 from leaven.learn.predictions import Floats
 

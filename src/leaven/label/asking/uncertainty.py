@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.wording import percent
-from leaven.label.pool import Pool, blocks
+from leaven.label.asking.pool import Pool, blocks
 
 __all__ = ["by_record", "entropy", "margin", "split"]
 

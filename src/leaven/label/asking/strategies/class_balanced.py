@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from leaven.core.errors import SettingError
-from leaven.label.pool import Pool, blocks
-from leaven.label.strategy import STRATEGIES, Asked, Strategy
-from leaven.label.uncertainty import by_record, entropy, split
+from leaven.label.asking.pool import Pool, blocks
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy
+from leaven.label.asking.uncertainty import by_record, entropy, split
 
 __all__ = ["ClassBalanced"]
 

@@ -15,12 +15,12 @@ from leaven.core.errors import DataError, SettingError
 from leaven.data.dataset import Dataset
 from leaven.data.modality import Modality, Spec
 from leaven.evaluate.run import Run
-from leaven.label.pool import Numbers, Pool
+from leaven.label.asking.pool import Numbers, Pool
+from leaven.label.asking.rehearsal import ENOUGH, Rehearsal, rehearse
+from leaven.label.asking.seen import Seen
+from leaven.label.asking.strategies.committee import Member, bagged, gathered
+from leaven.label.asking.strategy import STRATEGIES, ask, chosen
 from leaven.label.queue import Ask
-from leaven.label.rehearsal import ENOUGH, Rehearsal, rehearse
-from leaven.label.seen import Seen
-from leaven.label.strategies.committee import Member, bagged, gathered
-from leaven.label.strategy import STRATEGIES, ask, chosen
 from leaven.learn.encoder import ENCODERS, Encoder, listed
 from leaven.learn.extractor import find_extractor
 from leaven.learn.front import Front

@@ -14,9 +14,9 @@ from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES
 from leaven.evaluate.run import Run
-from leaven.label.marks import deciding_words, unusual_values
+from leaven.label.asking.marks import deciding_words, unusual_values
+from leaven.label.asking.strategy import Asked
 from leaven.label.queue import Ask
-from leaven.label.strategy import Asked
 from leaven.learn.encoder import Encoder, encode
 from leaven.learn.front import Front
 from leaven.learn.predictions import Floats

@@ -10,10 +10,10 @@ import numpy.typing as npt
 from leaven.core.errors import SettingError
 from leaven.core.wording import many
 from leaven.data.dataset import Index
-from leaven.label.clusters import drawn, settled
-from leaven.label.covering import Euclidean
-from leaven.label.pool import Pool, blocks
-from leaven.label.strategy import STRATEGIES, Asked, Strategy
+from leaven.label.asking.clusters import drawn, settled
+from leaven.label.asking.covering import Euclidean
+from leaven.label.asking.pool import Pool, blocks
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy
 
 __all__ = ["ProbCover", "radius"]
 

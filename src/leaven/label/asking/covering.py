@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.data.dataset import Index
-from leaven.label.pool import Numbers, blocks
+from leaven.label.asking.pool import Numbers, blocks
 
 __all__ = ["Euclidean", "Frontier", "Gradients", "Geometry", "centre"]
 

@@ -18,14 +18,14 @@ from leaven.core.wording import percent
 from leaven.data.dataset import Dataset
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.run import Run
-from leaven.label.agreement import cohen_kappa
-from leaven.label.audits import draw
-from leaven.label.gate import Gate, Verdict
+from leaven.label.asking.seen import Seen
+from leaven.label.asking.strategy import EXPLORES
+from leaven.label.asking.unmarked import places
 from leaven.label.queue import Ask, Queue
 from leaven.label.results import Standing, decided, open_priorities, standing
-from leaven.label.seen import Seen
-from leaven.label.strategy import EXPLORES
-from leaven.label.unmarked import places
+from leaven.label.trust.agreement import cohen_kappa
+from leaven.label.trust.audits import draw
+from leaven.label.trust.gate import Gate, Verdict
 from leaven.store.tables import tasks
 
 __all__ = ["Audited", "Batch", "Drawn", "audited", "batches", "draw_audit", "judge"]

@@ -9,10 +9,10 @@ import numpy.typing as npt
 
 from leaven.core.errors import SettingError
 from leaven.data.dataset import Index
-from leaven.label.clusters import settled
-from leaven.label.pool import Pool
-from leaven.label.strategy import STRATEGIES, Asked, Strategy, highest
-from leaven.label.uncertainty import by_record, margin, split
+from leaven.label.asking.clusters import settled
+from leaven.label.asking.pool import Pool
+from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy, highest
+from leaven.label.asking.uncertainty import by_record, margin, split
 
 __all__ = ["Diverse"]
 
