@@ -18,6 +18,7 @@ import leaven
 from benchmarks.gains import Gains
 from leaven import api
 from leaven.cli import app
+from leaven.label.asking.strategy import STRATEGIES
 from leaven.learn.choices.choice import PARTS
 from leaven.learn.choices.compose import read_choice
 from leaven.learn.method import METHODS
@@ -209,3 +210,12 @@ def test_runnable_examples_run_and_the_files_are_as_described(tmp_path: Path, ca
     names = {file.name + "/" * file.is_dir() for file in finished.parent.iterdir()}
     assert names
     assert not [name for name in names if f"`{name}`" not in described]
+
+
+def test_what_is_said_against_a_strategy_is_what_the_benchmark_found():
+    page = (ROOT / "docs" / "annotation.md").read_text(encoding="utf-8")
+    found = re.findall(r"^\| `([a-z-]+)` \| ([+−][0-9.]+) \(", page, re.MULTILINE)
+    points = {name: float(told.replace("−", "-")) for name, told in found}
+    cautioned = {name: one.costs for name, one in STRATEGIES.items() if one.costs}
+    assert cautioned == {name: -points[name] for name in cautioned}
+    assert not [name for name in cautioned if points[name] > -5]

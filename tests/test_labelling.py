@@ -81,6 +81,14 @@ def test_labels_go_round(
     assert len(Run.load(folder).records().labelled) == 52, "they are read again with the records"
 
 
+def test_a_strategy_that_lost_to_random_draws_is_cautioned_against(
+    made: tuple[Path, Path, dict[str, str]], store: Path
+) -> None:
+    told = command("query", made[0], "--ask", 3, "--strategy", "bald", "--store", store)
+    assert "11.7 points of accuracy below random" in told["caution"]
+    assert command("query", made[0], "--ask", 3, "--store", store)["caution"] == ""
+
+
 def test_what_a_person_sees_is_in_the_task(
     made: tuple[Path, Path, dict[str, str]], store: Path
 ) -> None:

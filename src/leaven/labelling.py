@@ -34,7 +34,8 @@ Listener = Callable[[Progress], None]
 class Asked:
     """What `query` put into a queue; `before` are the records that it held already.
 
-    `rehearsal` says whether the strategy would have paid on the labels that there are.
+    `caution` says what speaks against the strategy, `rehearsal` whether it would have paid on the
+    labels that there are.
     """
 
     queue: str
@@ -44,6 +45,7 @@ class Asked:
     before: int
     unreadable: int
     precision: dict[str, Any] | None
+    caution: str
     rehearsal: dict[str, Any] | None
     asks: tuple[dict[str, Any], ...]
 
@@ -133,6 +135,7 @@ def query(
         before=len(known),
         unreadable=asked.unreadable,
         precision=asdict(asked.precision) if asked.precision else None,
+        caution=asked.caution,
         rehearsal=asdict(asked.rehearsal) if asked.rehearsal else None,
         asks=tuple(_told(one) for one in asks),
     )

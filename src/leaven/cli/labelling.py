@@ -125,6 +125,8 @@ def query(
         f"chosen by {told.strategy}. Answer them: leaven review {run}",
         "bold",
     )
+    if told.caution:
+        say(console, told.caution, "yellow")
     if told.rehearsal:
         style = "yellow" if told.rehearsal["outcome"] == "no better" else ""
         say(console, plain(told.rehearsal["sentence"]), style)

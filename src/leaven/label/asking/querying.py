@@ -19,7 +19,7 @@ from leaven.label.asking.pool import Numbers, Pool
 from leaven.label.asking.rehearsal import ENOUGH, Rehearsal, rehearse
 from leaven.label.asking.seen import Seen
 from leaven.label.asking.strategies.committee import Member, bagged, gathered
-from leaven.label.asking.strategy import STRATEGIES, ask, chosen
+from leaven.label.asking.strategy import STRATEGIES, ask, caution, chosen
 from leaven.label.queue import Ask
 from leaven.learn.encoder import ENCODERS, Encoder, listed
 from leaven.learn.extractor import find_extractor
@@ -40,14 +40,15 @@ class Queried:
     """Questions about the records that are worth most, the first first, and who chose them.
 
     `precision` is the share of them that is expected to be wrong, where labels are doubted;
-    `rehearsal` what the strategy would have gained on the labels that there are, where these are
-    enough to try.
+    `caution` says what speaks against the strategy, `rehearsal` what it would have gained on the
+    labels that there are, where these are enough to try.
     """
 
     strategy: str
     asks: tuple[Ask, ...]
     unreadable: int
     precision: Share | None = None
+    caution: str = ""
     rehearsal: Rehearsal | None = None
 
 
@@ -96,7 +97,8 @@ def query(
     rehearsal = None
     if rehearsed and named != "random" and len(pool.known) >= ENOUGH:
         rehearsal = rehearse(pool, named, explore=explore, seed=seed)
-    return Queried(named, asks, len(dataset) - len(seen.dataset), rehearsal=rehearsal)
+    unreadable = len(dataset) - len(seen.dataset)
+    return Queried(named, asks, unreadable, caution=caution(pool, named), rehearsal=rehearsal)
 
 
 def cold(

@@ -19,7 +19,7 @@ from leaven.core.registry import Registry
 from leaven.data.dataset import Index
 from leaven.label.asking.pool import Pool
 
-__all__ = ["EXPLORES", "STRATEGIES", "Asked", "Strategy", "ask", "chosen", "highest"]
+__all__ = ["EXPLORES", "STRATEGIES", "Asked", "Strategy", "ask", "caution", "chosen", "highest"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -27,6 +27,7 @@ Floats = npt.NDArray[np.float64]
 EXPLORES = "Drawn at random, so that the model's blind spots are seen too"
 _PADS = "Drawn at random, for the strategy finds nothing more to ask"
 _FEW = 4  # labels a class below which coverage beats uncertainty
+_MANY = 25  # labels a class from which on the benchmark says nothing
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +65,9 @@ class Strategy(ABC):
     name: ClassVar[str]
     paper: ClassVar[str]
     summary: ClassVar[str]
+    #: Points of accuracy that its batches cost beside random ones while labels are few, by
+    #: `benchmarks/annotation.py`; 0 where they cost nothing, or it was not measured.
+    costs: ClassVar[float] = 0.0
     #: What of the pool it reads, beside the labels.
     needs: ClassVar[tuple[Literal["probabilities", "embeddings", "members"], ...]]
 
@@ -119,6 +123,17 @@ def chosen(pool: Pool) -> str:
     if pool.probabilities is None:
         return "random" if pool.members is None else "bald"
     return "margin" if pool.embeddings is None else "diverse"
+
+
+def caution(pool: Pool, name: str) -> str:
+    """What is to be said before a batch of this strategy is asked; "" where nothing is."""
+    lost = STRATEGIES[name].costs
+    if not lost or len(pool.known) >= _MANY * max(pool.classes, 1):
+        return ""
+    return (
+        f"While labels are few, batches by {name} were {lost:.1f} points of accuracy below random "
+        "ones on average over six sets (docs/annotation.md). Let auto choose, or ask for few."
+    )
 
 
 def ask(

@@ -28,6 +28,7 @@ class ClassBalanced(Strategy):
     balance: float = 1.0
 
     name = "class-balanced"
+    costs = 6.2
     paper = "Bengar, van de Weijer, Fuentes & Raducanu 2022, WACV"
     summary = "uncertain records of the classes with the fewest labels"
     needs = ("probabilities",)

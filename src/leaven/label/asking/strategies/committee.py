@@ -88,6 +88,7 @@ class Bald(_Disagreement):
     """
 
     name = "bald"
+    costs = 11.7
     paper = "Houlsby, Huszár, Ghahramani & Lengyel 2011, arXiv:1112.5745, eq. 2"
     summary = "the records whose label would tell most of which model is right"
 

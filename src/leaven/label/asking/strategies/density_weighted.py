@@ -27,6 +27,7 @@ class DensityWeighted(Strategy):
     beta: float = 1.0
 
     name = "density-weighted"
+    costs = 8.1
     paper = "Settles & Craven 2008, EMNLP"
     summary = "uncertain records that are like many others"
     needs = ("probabilities", "embeddings")

@@ -42,6 +42,7 @@ class LeastConfidence(_Uncertainty):
     """The score is 1 less the probability of the likeliest class."""
 
     name = "least-confidence"
+    costs = 6.4
     paper = "Lewis & Gale 1994, SIGIR 17"
     summary = "the records whose likeliest class is least likely"
 
@@ -64,6 +65,7 @@ class Entropy(_Uncertainty):
     """The score is Shannon's entropy in nats."""
 
     name = "entropy"
+    costs = 8.3
     paper = "Settles 2009, TR 1648, University of Wisconsin–Madison, section 3.1"
     summary = "the records whose probabilities are spread most over the classes"
     said = "Spread over the classes"
