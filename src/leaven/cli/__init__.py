@@ -12,6 +12,7 @@ from leaven.cli import (
     people,
     pretraining,
     releasing,
+    serving,
 )
 from leaven.cli.app import app, main
 
@@ -26,4 +27,5 @@ __all__ = [
     "people",
     "pretraining",
     "releasing",
+    "serving",
 ]

@@ -51,7 +51,7 @@ EXIT_INTERRUPTED = 130
 _COMMANDS = (
     *("check", "fit", "predict", "compare", "curve", "distil", "pretrain"),
     *("query", "review", "queue", "label", "rules", "label-studio", "users", "tokens"),
-    *("release", "promote", "rollback", "retire", "releases", "key"),
+    *("release", "serve", "promote", "rollback", "retire", "releases", "key"),
     *("methods", "pretexts", "encoders", "report"),
 )
 

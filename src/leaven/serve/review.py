@@ -41,6 +41,7 @@ from leaven.serve.cards import page
 from leaven.serve.desk import Desk
 from leaven.serve.entries import Entry, OneLink, SignIn, Visitor
 from leaven.serve.guard import Guard
+from leaven.serve.listening import listening
 from leaven.serve.overview import cards, curve_chart, overview, words
 from leaven.serve.plots import Bought
 from leaven.serve.settling import SettleDesk
@@ -221,7 +222,7 @@ def serve(
     _check_tls(tls_cert, tls_key)
     hosts = [host, *names, *([socket.gethostname()] if team else [])]
     app = application(queue, token=token, person=person, people=people, hosts=hosts, curve=curve)
-    listening = _listening(queue, host, port)
+    socket_ = listening(host, _ports(queue, port))
     shown = "127.0.0.1" if host in ("0.0.0.0", "::", "") else host  # noqa: S104 - compared only
     shown = f"[{shown}]" if ":" in shown else shown
     settings = uvicorn.Config(
@@ -233,10 +234,10 @@ def serve(
     )  # fmt: skip
     scheme = "https" if tls_cert else "http"
     link = "" if team else f"?token={token}"
-    with listening:
+    with socket_:
         try:
-            opened(f"{scheme}://{shown}:{listening.getsockname()[1]}/{link}")
-            uvicorn.Server(settings).run(sockets=[listening])
+            opened(f"{scheme}://{shown}:{socket_.getsockname()[1]}/{link}")
+            uvicorn.Server(settings).run(sockets=[socket_])
         except KeyboardInterrupt:
             return
 
@@ -261,21 +262,11 @@ def _check_tls(cert: str | Path | None, key: str | Path | None) -> None:
         ) from failed
 
 
-def _listening(queue: Queue, host: str, port: int) -> socket.socket:
-    """A socket that listens, so that a browser that comes at once waits instead of failing."""
+def _ports(queue: Queue, port: int) -> list[int]:
+    """The port that is asked for; for 0 the usual one of this queue, and then any."""
     told = f"{queue.store.address} {queue.name}"
     usual = _PORTS[int(hashlib.sha256(told.encode()).hexdigest(), 16) % len(_PORTS)]
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    failed: OSError | OverflowError | None = None
-    for one in [port] if port else [usual, 0]:
-        try:
-            return socket.create_server((host, one), family=family)
-        except (OSError, OverflowError) as error:
-            failed = error
-    raise SettingError(
-        "port" if port else "host", "one that can be listened on", port or host,
-        f"{failed}. Name another one, or 0 for any free port.",
-    ) from failed  # fmt: skip
+    return [port] if port else [usual, 0]
 
 
 def _ways(visitor: Visitor, is_team: bool) -> list[tuple[str, str]]:

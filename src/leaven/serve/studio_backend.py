@@ -20,7 +20,6 @@ import binascii
 import json
 import logging
 import secrets
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -42,6 +41,7 @@ from leaven.label.studio.client import Client, StudioError
 from leaven.label.studio.config import Config
 from leaven.label.studio.known import Known
 from leaven.label.studio.tasks import asked_in, prediction
+from leaven.serve.listening import listening
 
 __all__ = ["News", "application", "connect", "serve"]
 
@@ -297,15 +297,9 @@ def serve(
     Raises SettingError where the host or port cannot be listened on.
     """
     _ = known.dataset, known.run.predictor  # read now: Label Studio waits a second to connect
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        listening = socket.create_server((host, port), family=family)
-    except (OSError, OverflowError) as failed:
-        raise SettingError(
-            "port", "one that can be listened on", port, f"{failed}. Name another one, or 0."
-        ) from failed
+    socket_ = listening(host, [port])
     shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{listening.getsockname()[1]}"
+    address = f"http://{shown}:{socket_.getsockname()[1]}"
 
     def tell() -> None:
         threading.Thread(target=opened, args=(address,), daemon=True).start()
@@ -315,8 +309,8 @@ def serve(
         http="h11", ws="none", loop="asyncio", lifespan="on", log_level="warning",
         access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN,
     )  # fmt: skip
-    with listening, suppress(KeyboardInterrupt):
-        uvicorn.Server(settings).run(sockets=[listening])
+    with socket_, suppress(KeyboardInterrupt):
+        uvicorn.Server(settings).run(sockets=[socket_])
 
 
 def _put(client: Client, path: str, project: int, wanted: dict[str, Any], end: str) -> None:

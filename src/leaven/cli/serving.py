@@ -1,0 +1,79 @@
+"""The command with which a released run answers requests."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from leaven.cli.app import app
+from leaven.cli.labelling import Store
+from leaven.cli.options import RESULT
+from leaven.cli.releasing import Service
+
+__all__ = ["serve"]
+
+_SAFETY = "Who may ask"
+
+
+@app.command()
+def serve(
+    service: Service = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Where to listen. Beyond this machine, who asks needs a token: leaven tokens add.",
+            rich_help_panel=_SAFETY,
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="NUMBER", help="0 for any free one.")] = 8080,
+    abstain: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Records of which the model is less sure go to the review queue; 0 for none.",
+        ),
+    ] = 0.0,
+    log_share: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE", help="Of the predictions that are logged.", rich_help_panel=RESULT
+        ),
+    ] = 1.0,
+    explore: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the predictions, drawn at random and marked in the log.",
+            rich_help_panel=RESULT,
+        ),
+    ] = 0.0,
+    every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between two looks at the releases.")
+    ] = 0.2,
+    tls_cert: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="A certificate (PEM).", rich_help_panel=_SAFETY),
+    ] = None,
+    tls_key: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Its key (PEM).", rich_help_panel=_SAFETY)
+    ] = None,
+    store: Store = None,
+) -> None:
+    """Answer requests with what is released, until Ctrl-C."""
+    from leaven import serving
+
+    serving.serve(
+        service,
+        opened=lambda address: typer.echo(f"Serving at {address}"),
+        store=store,
+        host=host,
+        port=port,
+        abstain=abstain,
+        log_share=log_share,
+        explore=explore,
+        every=every,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )

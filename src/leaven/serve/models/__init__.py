@@ -1,0 +1,1 @@
+"""Released runs behind HTTP: requests in, calibrated answers out."""

@@ -1,0 +1,197 @@
+"""The plain way to ask, for people and their scripts, and the way in which truth comes back.
+
+POST /predict    {"records": [{…}, …]}, one record, or a form with files
+POST /feedback   {"id": the id of a prediction, "label": …, "caused": false}
+GET  /status     what answers, what waits, what went wrong
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
+from starlette.background import BackgroundTask
+from starlette.requests import Request
+from starlette.responses import Response
+
+from leaven.core.errors import UnknownNameError
+from leaven.label.tasks import check_text
+from leaven.serve.models.answering import Service, Told
+from leaven.serve.models.limits import Refused
+from leaven.serve.models.loading import Loaded
+from leaven.serve.models.requests import KEY, answered, identity, parts, plain_json, printable
+from leaven.serve.models.truth import keep_truth
+from leaven.store.store import Store
+
+__all__ = ["Feedback", "add_people_routes"]
+
+_LAG = 2.0  # seconds that the log may take to write what was just answered
+
+
+class Feedback(BaseModel):
+    """What turned out to be true of a prediction.
+
+    `caused` says that it was brought about by what was done because of the prediction.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    id: Annotated[str, Field(min_length=1, max_length=80)]
+    label: Annotated[str, Field(min_length=1, max_length=1000)]
+    caused: StrictBool = False
+
+
+def add_people_routes(app: FastAPI, service: Service, store: Store) -> None:
+    """Add the routes to an application."""
+
+    async def predict(request: Request) -> Response:
+        async with service.intake.body(request) as told:
+            given, name, key = _asked(request, told, service)
+            model, place = service.chosen(key, None)
+            said = await service.answer(model, place, given, name)
+        return answered(_answer(service.name, said), after=BackgroundTask(service.after, said))
+
+    async def feedback(request: Request) -> Response:
+        limits = service.settings.limits
+        try:
+            async with service.intake.body(request) as sent:
+                told = Feedback.model_validate(plain_json(request, sent))
+        except ValidationError as wrong:
+            first = wrong.errors(include_input=False, include_url=False)[0]
+            where = ".".join(str(part)[:40] for part in first["loc"]) or "body"
+            raise Refused(422, f"'{where}': {first['msg']}.") from None
+        check_text("id", told.id)
+        classes = {name for one in service.routing.heard for name in one.classes}
+        if told.label not in classes:
+            raise Refused(422, str(UnknownNameError("label", told.label[:200], classes)))
+        person = getattr(request.state, "person", "") or "production"
+        try:
+            async with asyncio.timeout(limits.seconds):
+                again = await asyncio.to_thread(_keep, service, store, told, person)
+        except TimeoutError:
+            raise Refused(503, "The store did not take it in time. Send it again.", 5) from None
+        if again is None:
+            raise Refused(
+                404, f"No prediction {told.id!r} is in the log: none was made, or it was not "
+                "among those that are logged."
+            )  # fmt: skip
+        return answered({"id": told.id, "label": told.label, "again": again})
+
+    async def status() -> Response:
+        return answered(_status(service))
+
+    record = {"type": "object", "additionalProperties": True}
+    asked = {
+        "type": "object",
+        "properties": {"records": {"type": "array", "items": record}, "key": {"type": "string"}},
+    }
+    app.add_api_route(
+        "/predict", predict, methods=["POST"],
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": asked}}}},
+    )  # fmt: skip
+    schema = Feedback.model_json_schema()
+    app.add_api_route(
+        "/feedback", feedback, methods=["POST"],
+        openapi_extra={"requestBody": {"content": {"application/json": {"schema": schema}}}},
+    )  # fmt: skip
+    app.add_api_route("/status", status)
+
+
+def _asked(request: Request, told: bytes, service: Service) -> tuple[list[object], str, str]:
+    """The records of a request, its id and its key."""
+    named: dict[str, Any] = {}
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        records = _uploaded(request, told, service, named)
+    else:
+        found = plain_json(request, told)
+        only = service.routing.live.reader.only
+        if isinstance(found, dict) and isinstance(found.get("records"), list) and (
+            "records" not in {column.name for column in service.routing.live.reader.columns}
+        ):  # fmt: skip
+            if odd := sorted(found.keys() - {"records", "key", "id"}):
+                raise Refused(422, f"Beside 'records' a request has 'key' and 'id', no {odd[0]!r}.")
+            records, named = found["records"], found
+        elif isinstance(found, dict) or (isinstance(found, str) and only is not None):
+            records = [found]
+        else:
+            raise Refused(422, 'A request is a record, or {"records": [{…}, …]}.')
+    name = identity(request, named.get("id"))
+    key = named.get("key", request.headers.get(KEY))
+    return records, name, name if key is None else printable("key", key)
+
+
+def _uploaded(
+    request: Request, told: bytes, service: Service, named: dict[str, Any]
+) -> list[object]:
+    """A record a file of a form, for models of pictures or sounds."""
+    only = service.routing.live.reader.only
+    if only is None or only.kind not in ("image", "audio"):
+        raise Refused(415, "This model reads no files. Send its records as application/json.")
+    records: list[object] = []
+    for name, file, content in parts(request, told, service.settings.limits):
+        if file is not None:
+            records.append({only.name: content})
+        elif name in ("key", "id"):
+            named[name] = content[:1000].decode("utf-8", "replace")
+    return records
+
+
+def _keep(service: Service, store: Store, told: Feedback, person: str) -> bool | None:
+    """Keep it, after the log has written what was answered a moment ago."""
+    for turn in (0, 1):
+        found = keep_truth(
+            store, service.name, told.id, told.label, caused=told.caused, person=person
+        )  # fmt: skip
+        if found is not None or turn or not service.log.flush(_LAG):
+            return found
+    return None
+
+
+def _answer(name: str, told: Told) -> dict[str, Any]:
+    model = told.model
+    return {
+        "request": told.request,
+        "model": name,
+        "run": model.run,
+        "version": model.digest,
+        "place": told.place,
+        "predictions": [
+            {
+                "id": one.name,
+                "label": one.label,
+                "probability": one.probability,
+                "probabilities": dict(zip(model.classes, one.probabilities, strict=True)),
+                "input": one.content,
+                "abstained": one.abstained,
+                "route": one.route,
+                "explored": one.explored,
+            }
+            for one in told.predictions
+        ],
+    }
+
+
+def _status(service: Service) -> dict[str, Any]:
+    routing, log = service.watch.routing, service.log
+
+    def of(one: Loaded | None) -> dict[str, str] | None:
+        return None if one is None else {"run": one.run, "version": one.digest}
+
+    told: dict[str, Any] = {"model": service.name, "ready": routing is not None}
+    if routing is not None:
+        told |= {
+            "decision": routing.number, "live": of(routing.live), "canary": of(routing.canary),
+            "share": routing.share, "shadow": of(routing.shadow), "back": of(routing.back),
+        }  # fmt: skip
+    return told | {
+        "problem": service.watch.problem,
+        "accepted": service.batcher.accepted,
+        "answered": service.answered,
+        "waiting": service.batcher.records,
+        "shadows_dropped": service.batcher.dropped,
+        "log": {
+            "written": log.written, "dropped": log.dropped, "asked": log.asked,
+            "problem": log.problem,
+        },
+    }  # fmt: skip

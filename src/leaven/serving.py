@@ -1,0 +1,68 @@
+"""The verb for what serves: a released run answers requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from leaven.core.errors import DataError, SettingError, UnknownNameError
+
+__all__ = ["serve"]
+
+
+def serve(
+    service: str | None = None,
+    *,
+    opened: Callable[[str], object] = print,
+    store: str | Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    abstain: float = 0.0,
+    log_share: float = 1.0,
+    explore: float = 0.0,
+    every: float = 0.2,
+    tls_cert: str | Path | None = None,
+    tls_key: str | Path | None = None,
+) -> None:
+    """Answer requests with what is released, and follow promotions and rollbacks as they come.
+
+    Parameters
+    ----------
+    service : named as the data; the only one of the store if not given.
+    opened : told the address once it can be asked.
+    store : a file or URL, see `Store`; by default `runs/leaven.db`.
+    host : on any other than this machine's own, who asks needs a token (`leaven tokens add`).
+    port : 0 for any free one.
+    abstain : below this probability a record goes to the review queue; 0 for never.
+    log_share : the share of the predictions that is logged.
+    explore : the share that is drawn at random and marked in the log, whatever the model says.
+    every : seconds between two looks at the releases.
+    tls_cert, tls_key : PEM files of a certificate and its key.
+
+    Raises DataError where nothing was released, SettingError for settings that cannot be used.
+    """
+    from leaven.label.place import RUNS, STORE
+    from leaven.operate.releases import services
+    from leaven.serve.models.answering import Settings
+    from leaven.serve.models.app import serve as serve_models
+    from leaven.store.store import Store
+
+    for name, share in (("abstain", abstain), ("log_share", log_share), ("explore", explore)):
+        if not 0 <= share <= 1:
+            raise SettingError(name, "a share from 0 to 1", share)
+    if not 0 < every <= 60:
+        raise SettingError("every", "seconds, more than 0 and at most 60", every)
+    address = Path(RUNS) / STORE if store is None else store
+    if "://" not in str(address) and not Path(address).is_file():
+        raise DataError(f"Nothing was released yet: there is no store '{address}'.")
+    kept = Store(address)
+    known = services(kept)
+    if service is None and len(known) != 1:
+        raise DataError(f"Name the service. Released so far: {', '.join(known) or 'none'}.")
+    if service is not None and service not in known:
+        raise UnknownNameError("service", service, known)
+    settings = Settings(abstain, log_share, explore)
+    serve_models(
+        kept, service or known[0], opened=opened, host=host, port=port, settings=settings,
+        every=every, tls_cert=tls_cert, tls_key=tls_key,
+    )  # fmt: skip
