@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leaven.core.errors import DataError
-
 if TYPE_CHECKING:
     from leaven.evaluate.run import Run
     from leaven.operate.releases import Releases
+    from leaven.store.store import Store
 
 __all__ = ["new_keys", "promote", "release", "releases", "retire", "rollback"]
 
@@ -57,14 +56,13 @@ def releases(store: str | Path | None = None, service: str | None = None) -> lis
     By default the store `runs/leaven.db`. Raises DataError where there is none.
     """
     from leaven.operate.registry import Registry
-    from leaven.operate.releases import Releases, services
+    from leaven.operate.releases import Releases, named_service, services
 
     kept = _kept(store)
+    names = services(kept) if service is None else [named_service(kept, service)]
     registry = {(one.run, one.digest): one for one in Registry(kept).all()}
     told = []
-    for name in services(kept):
-        if service is not None and name != service:
-            continue
+    for name in names:
         found = Releases(kept, name)
         history = found.history()
         known = {(one.run, one.digest) for one in history} & registry.keys()
@@ -79,8 +77,6 @@ def releases(store: str | Path | None = None, service: str | None = None) -> lis
                 ],
             }
         )
-    if service is not None and not told:
-        raise _unknown(service, services(kept))
     return told
 
 
@@ -122,29 +118,13 @@ def new_keys() -> tuple[str, str]:
 
 def _found(service: str | None, store: str | Path | None) -> Releases:
     """The service of this name, or the only one."""
-    from leaven.operate.releases import Releases, services
+    from leaven.operate.releases import Releases, named_service
 
     kept = _kept(store)
-    known = services(kept)
-    if service is None and len(known) != 1:
-        listed = ", ".join(known) or "none"
-        raise DataError(f"Name the service. Released so far: {listed}.")
-    if service is not None and service not in known:
-        raise _unknown(service, known)
-    return Releases(kept, service or known[0])
+    return Releases(kept, named_service(kept, service))
 
 
-def _kept(store: str | Path | None) -> Any:
-    from leaven.label.place import RUNS, STORE
-    from leaven.store.store import Store
+def _kept(store: str | Path | None) -> Store:
+    from leaven.label.place import store_at
 
-    address = Path(RUNS) / STORE if store is None else store
-    if "://" not in str(address) and not Path(address).is_file():
-        raise DataError(f"Nothing was released yet: there is no store '{address}'.")
-    return Store(address)
-
-
-def _unknown(service: str, known: list[str]) -> Exception:
-    from leaven.core.errors import UnknownNameError
-
-    return UnknownNameError("service", service, known)
+    return store_at(store, "Nothing was released yet")

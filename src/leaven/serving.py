@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from leaven.core.errors import DataError, SettingError, UnknownNameError
+from leaven.core.errors import SettingError
 
 __all__ = ["serve"]
 
@@ -31,7 +31,7 @@ def serve(
     service : named as the data; the only one of the store if not given.
     opened : told the address once it can be asked.
     store : a file or URL, see `Store`; by default `runs/leaven.db`.
-    host : on any other than this machine's own, who asks needs a token (`leaven tokens add`).
+    host : on any other than this machine's own, who asks needs a token (`leaven tokens new`).
     port : 0 for any free one.
     abstain : below this probability a record goes to the review queue; 0 for never.
     log_share : the share of the predictions that is logged.
@@ -41,28 +41,20 @@ def serve(
 
     Raises DataError where nothing was released, SettingError for settings that cannot be used.
     """
-    from leaven.label.place import RUNS, STORE
-    from leaven.operate.releases import services
+    from leaven.label.place import store_at
+    from leaven.operate.releases import named_service
     from leaven.serve.models.answering import Settings
     from leaven.serve.models.app import serve as serve_models
-    from leaven.store.store import Store
 
-    for name, share in (("abstain", abstain), ("log_share", log_share), ("explore", explore)):
+    for setting, share in (("abstain", abstain), ("log_share", log_share), ("explore", explore)):
         if not 0 <= share <= 1:
-            raise SettingError(name, "a share from 0 to 1", share)
+            raise SettingError(setting, "a share from 0 to 1", share)
     if not 0 < every <= 60:
         raise SettingError("every", "seconds, more than 0 and at most 60", every)
-    address = Path(RUNS) / STORE if store is None else store
-    if "://" not in str(address) and not Path(address).is_file():
-        raise DataError(f"Nothing was released yet: there is no store '{address}'.")
-    kept = Store(address)
-    known = services(kept)
-    if service is None and len(known) != 1:
-        raise DataError(f"Name the service. Released so far: {', '.join(known) or 'none'}.")
-    if service is not None and service not in known:
-        raise UnknownNameError("service", service, known)
+    kept = store_at(store, "Nothing was released yet")
+    name = named_service(kept, service)
     settings = Settings(abstain, log_share, explore)
     serve_models(
-        kept, service or known[0], opened=opened, host=host, port=port, settings=settings,
+        kept, name, opened=opened, host=host, port=port, settings=settings,
         every=every, tls_cert=tls_cert, tls_key=tls_key,
     )  # fmt: skip

@@ -23,7 +23,7 @@ def serve(
         str,
         typer.Option(
             metavar="NAME",
-            help="Where to listen. Beyond this machine, who asks needs a token: leaven tokens add.",
+            help="Where to listen. Beyond this machine, who asks needs a token: leaven tokens new.",
             rich_help_panel=_SAFETY,
         ),
     ] = "127.0.0.1",

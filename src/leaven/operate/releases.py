@@ -15,13 +15,13 @@ from typing import Any
 
 from sqlalchemy import func, insert, select
 
-from leaven.core.errors import DataError, SettingError
+from leaven.core.errors import DataError, SettingError, UnknownNameError
 from leaven.core.wording import percent
 from leaven.operate.registry import Registered
 from leaven.store.release_tables import releases
 from leaven.store.store import Store
 
-__all__ = ["Event", "Named", "Releases", "State", "folded", "services"]
+__all__ = ["Event", "Named", "Releases", "State", "folded", "named_service", "services"]
 
 BETTER = "better"
 
@@ -70,6 +70,19 @@ def services(store: Store) -> list[str]:
     with store.read() as connection:
         names = select(releases.c.service).distinct().order_by(releases.c.service)
         return list(connection.execute(names).scalars())
+
+
+def named_service(store: Store, service: str | None) -> str:
+    """This service, or the only one; DataError for None where there are others, or none.
+
+    Raises UnknownNameError for a service that the store does not have.
+    """
+    known = services(store)
+    if service is None and len(known) != 1:
+        raise DataError(f"Name the service. Released so far: {', '.join(known) or 'none'}.")
+    if service is not None and service not in known:
+        raise UnknownNameError("service", service, known)
+    return service or known[0]
 
 
 def folded(service: str, events: Iterable[Event]) -> State:

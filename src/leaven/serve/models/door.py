@@ -110,7 +110,7 @@ class Door:
         kind, _, secret = headers.get("authorization", "").partition(" ")
         secret = secret.strip()
         if kind.lower() != "bearer" or not secret or len(secret) > 200:
-            raise Refused(401, "Say who asks: Authorization: Bearer TOKEN (leaven tokens add).")
+            raise Refused(401, "Say who asks: Authorization: Bearer TOKEN (leaven tokens new).")
         key = hashlib.sha256(secret.encode("utf-8", "replace")).digest()
         at, token = self._known.get(key, (float("-inf"), None))
         now = self._clock()
