@@ -69,11 +69,11 @@ def test_a_final_answer_decides(queue: Queue):
 
 
 def test_the_queue_is_counted(queue: Queue, clock: Clock):
-    say(queue, "0", "ann", "spam", seconds=4)
+    say(queue, "0", "ann", "spam")
     clock.now += 10
-    say(queue, "1", "ann", "spam", seconds=9)
+    say(queue, "1", "ann", "spam")
     clock.now += 1000  # away
-    say(queue, "2", "ann", "ham", seconds=30)
+    say(queue, "2", "ann", "ham")
     clock.now += 20
     say(queue, "3", "ann", None)
     say(queue, "0", "bob", "spam")
@@ -82,7 +82,7 @@ def test_the_queue_is_counted(queue: Queue, clock: Clock):
     assert told.per_hour == pytest.approx(360)
     assert results.summary(queue, "nobody").per_hour is None
     for record in "012":
-        say(queue, record, "eve", "ham")
+        say(queue, record, "eve", "ham", note="from a.csv")
         clock.now += 0.01
     assert results.summary(queue, "eve").per_hour is None, "an import says nothing of her speed"
 

@@ -221,7 +221,7 @@ def summary(queue: Queue, person: str = "") -> Summary:
     latest = (
         select(events.c.at)
         .where(events.c.queue == queue.id, events.c.person == person, events.c.kind.in_(_ANSWERS))
-        .where(events.c.seconds.is_not(None))  # an import is quick, and says nothing of the person
+        .where(events.c.note.is_(None))  # an import is quick, and says nothing of the person
         .order_by(events.c.id.desc())
         .limit(_LATEST)
     )

@@ -35,6 +35,6 @@ def listening(host: str, ports: Sequence[int]) -> socket.socket:
             found.close()
             failed = error
     raise SettingError(
-        "port" if ports[0] else "host", "one that can be listened on", ports[0] or host,
+        "port" if ports[-1] else "host", "one that can be listened on", ports[-1] or host,
         f"{failed}. Name another one, or 0 for any free port.",
     ) from failed  # fmt: skip
