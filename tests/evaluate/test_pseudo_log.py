@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 
 import leaven
 from leaven import Dataset, Run
@@ -52,6 +53,7 @@ def oracle(window: list[PseudoLabels], truth: Truth | None, only: int | None = N
     """The figures of the guesses of a window, or of those of the class `only`."""
     total, mine, weights, agreed, entropies = 0, 0, 0.0, 0, 0.0
     right, known = 0.0, 0.0
+    sides: tuple[list[int], list[int]] = ([], [])
     last: dict[int, dict[int, int]] = defaultdict(dict)  # of each record: step -> class
     for step, taught in enumerate(window):
         for i in range(len(taught.weight)):
@@ -59,6 +61,8 @@ def oracle(window: list[PseudoLabels], truth: Truth | None, only: int | None = N
             c = p.index(max(p))
             w, record = float(taught.weight[i]), int(taught.records[i])
             total += 1
+            sides[0].append(c)
+            sides[1].append(int(taught.answers[i]))
             if truth is not None and truth[record] >= 0 and w > 0:
                 last[record][step] = max(c, last[record].get(step, -1))
             if only is not None and c != only:
@@ -75,6 +79,7 @@ def oracle(window: list[PseudoLabels], truth: Truth | None, only: int | None = N
         "share": mine / total,
         "coverage": weights / mine if mine else None,
         "agreement": agreed / mine if mine else None,
+        "kappa": cohen_kappa_score(*sides),
         "entropy": entropies / mine if mine else None,
         "precision": right / known if known else None,
         "audited": len(counted) if only is None else counted.count(only),

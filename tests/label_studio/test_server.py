@@ -226,6 +226,7 @@ def test_a_browser_shows_the_guess_and_runs_nothing(server: Server, run: Run, tm
             chosen = f"{every}.slice(-3)"
             window.until(f"{every}.length > 3 && {chosen}.includes(true)", 60)
             assert window.value(f"JSON.stringify({chosen})") == "[true,false,false]"
+            window.until(f"document.body.innerText.split({json.dumps(bad)}).length > 4", 60)
             text = window.text("body")
             assert text.count(bad) >= 4, "the question, the record, the class and the reason"
             assert "undefined" not in text, "no name is taken for data"
