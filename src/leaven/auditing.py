@@ -110,12 +110,11 @@ def finish(
     `id`, `content`, `label` (null where nothing may be said), `origin` (`given`, `person`,
     `model`) and `confidence` of the model's. Returns the counts, and the verdict on each class.
     """
-    import pyarrow as pa
-
     from leaven.evaluate.tables import write_table
     from leaven.label.place import place_of
     from leaven.label.results import labels
     from leaven.label.trust.auditing import judge
+    from leaven.label.trust.finishing import finished
 
     write_table(None, Path(out))
     tell = progress or (lambda _: None)
@@ -125,37 +124,18 @@ def finish(
     tell(Progress("reading the records"))
     whole = opened.records(data)
     dataset, arrays = opened.predictor.front.readable(whole)
-    probabilities = opened.predictor.probabilities(arrays)
     verdicts = judge(found, opened.folder.name, confidence=confidence, target=target)
-    holding = {found.classes[one.of] for one in verdicts if one.accepts}
     said = labels(found)
-    answered = dict(zip(said["id"].to_pylist(), said["label"].to_pylist(), strict=True))
-    named, sure = probabilities.argmax(1), probabilities.max(1)
-    rows: dict[str, list[Any]] = {"label": [], "origin": [], "confidence": []}
-    for row, (name, given) in enumerate(
-        zip(dataset.ids.tolist(), dataset.labels.to_pylist(), strict=True)
-    ):
-        guess, p = opened.classes[named[row]], float(sure[row])
-        told: tuple[str | None, str | None, float | None] = (None, None, None)
-        if name in answered:
-            told = answered[name], "person", None
-        elif given is not None:
-            told = given, "given", None
-        elif guess in holding and p >= confidence:
-            told = guess, "model", p
-        for column, value in zip(rows, told, strict=True):
-            rows[column].append(value)
-    table = pa.table(
-        {
-            "id": dataset.ids.tolist(),
-            "content": dataset.content.tolist(),
-            "label": pa.array(rows["label"], pa.string()),
-            "origin": pa.array(rows["origin"], pa.string()),
-            "confidence": pa.array(rows["confidence"], pa.float64()),
-        }
+    table = finished(
+        dataset,
+        opened.predictor.probabilities(arrays),
+        opened.classes,
+        answered=dict(zip(said["id"].to_pylist(), said["label"].to_pylist(), strict=True)),
+        accepted={found.classes[one.of] for one in verdicts if one.accepts},
+        confidence=confidence,
     )
     write_table(table, Path(out))
-    counts = Counter(one or "none" for one in rows["origin"])
+    counts = Counter(one or "none" for one in table["origin"].to_pylist())
     return {
         "records": len(dataset),
         "unreadable": len(whole) - len(dataset),
