@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +120,20 @@ def test_a_new_pair_of_keys_signs(runs: list[Path], tmp_path: Path, monkeypatch)
     monkeypatch.setenv("LEAVEN_PUBLIC_KEY", command("key")["public"])
     with pytest.raises(RunError, match="of another key"):
         Registry(Store(store)).load(told["live"]["run"], told["live"]["digest"])
+
+
+def test_who_rolls_back_at_night_does_not_wait_for_torch(tmp_path: Path):
+    said = (
+        "import sys\n"
+        "from leaven import releasing\n"
+        "from leaven.core.errors import DataError\n"
+        f"for verb in (lambda: releasing.rollback(by='night', store='sqlite:///{tmp_path}/a.db'),\n"
+        f"             lambda: releasing.releases('sqlite:///{tmp_path}/a.db')):\n"
+        "    try:\n"
+        "        verb()\n"
+        "    except DataError:\n"
+        "        pass\n"
+        "print('torch' in sys.modules, 'leaven.operate.registry' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "True"]

@@ -125,6 +125,6 @@ def _found(service: str | None, store: str | Path | None) -> Releases:
 
 
 def _kept(store: str | Path | None) -> Store:
-    from leaven.label.place import store_at
+    from leaven.store.store import store_at
 
     return store_at(store, "Nothing was released yet")

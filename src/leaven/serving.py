@@ -41,10 +41,10 @@ def serve(
 
     Raises DataError where nothing was released, SettingError for settings that cannot be used.
     """
-    from leaven.label.place import store_at
     from leaven.operate.releases import named_service
     from leaven.serve.models.answering import Settings
     from leaven.serve.models.app import serve as serve_models
+    from leaven.store.store import store_at
 
     for setting, share in (("abstain", abstain), ("log_share", log_share), ("explore", explore)):
         if not 0 <= share <= 1:

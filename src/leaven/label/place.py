@@ -16,12 +16,9 @@ from leaven.data.modality import MODALITIES
 from leaven.data.readers import data_name
 from leaven.evaluate.run import Run
 from leaven.label.queue import Queue
-from leaven.store.store import Store
+from leaven.store.store import RUNS, STORE, Store
 
-__all__ = ["RUNS", "STORE", "Place", "place_of", "store_at"]
-
-#: The store that is used where none is named, beside the runs; and where runs are by default.
-STORE, RUNS = "leaven.db", "runs"
+__all__ = ["Place", "place_of"]
 
 
 @dataclass(frozen=True)
@@ -83,14 +80,6 @@ class Place:
             }
             for row in rows
         }
-
-
-def store_at(address: str | Path | None, otherwise: str) -> Store:
-    """The store at a file or URL, by default that in `runs`; DataError, `otherwise`, for none."""
-    found = Path(RUNS) / STORE if address is None else address
-    if "://" not in str(found) and not Path(found).is_file():
-        raise DataError(f"{otherwise}: there is no store '{found}'.")
-    return Store(found)
 
 
 def place_of(

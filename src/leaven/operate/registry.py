@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pyarrow.parquet as pq
 from sqlalchemy import insert, select
 
 from leaven.core.errors import UnknownNameError
-from leaven.evaluate.lineage import FILE as LABELS
-from leaven.evaluate.run import Run
 from leaven.operate.manifest import verified, write_manifest
 from leaven.store.release_tables import registered
 from leaven.store.store import Store
+
+if TYPE_CHECKING:
+    from leaven.evaluate.run import Run  # loads torch, which who only lists runs does without
 
 __all__ = ["Registered", "Registry"]
 
@@ -98,6 +98,8 @@ class Registry:
 
         Raises RunError for a model that is not what was released.
         """
+        from leaven.evaluate.run import Run
+
         found = self.get(run, digest)
         verified(found.model, digest)
         return Run.load(found.folder)
@@ -114,7 +116,7 @@ def _told(run: Run) -> dict[str, Any]:
     counts = {name: story["dataset"][name] for name in ("records", "labelled", "unlabelled")}
     return kept | {
         "dataset": data | counts,
-        "labels": _origins(run.folder / LABELS),
+        "labels": _origins(run.folder),
         "recipe": story["recipe"],
         "leaven": story["run"]["leaven"],
         "command": story["run"]["command"],
@@ -122,8 +124,12 @@ def _told(run: Run) -> dict[str, Any]:
     }
 
 
-def _origins(file: Path) -> dict[str, int]:
+def _origins(folder: Path) -> dict[str, int]:
     """How many labels are of each origin; none known of a run that keeps no labels."""
-    if not file.is_file():
+    import pyarrow.parquet as pq
+
+    from leaven.evaluate.lineage import FILE
+
+    if not (folder / FILE).is_file():
         return {}
-    return dict(Counter(pq.read_table(file, columns=["origin"])["origin"].to_pylist()))
+    return dict(Counter(pq.read_table(folder / FILE, columns=["origin"])["origin"].to_pylist()))

@@ -11,15 +11,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, insert, select
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
 from leaven.core.wording import percent
-from leaven.operate.registry import Registered
 from leaven.store.release_tables import releases
 from leaven.store.store import Store
+
+if TYPE_CHECKING:
+    from leaven.operate.registry import Registered  # which knows of runs, and loads torch
 
 __all__ = ["Event", "Named", "Releases", "State", "folded", "named_service", "services"]
 

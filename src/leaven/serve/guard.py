@@ -8,7 +8,6 @@ What a role may ask for stands in `roles.ROUTES`, and nothing else is asked of a
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leaven.core.errors import StoreError
 from leaven.serve.entries import Entry, same
+from leaven.serve.listening import is_ours
 from leaven.serve.roles import ANYBODY, ROUTES, methods
 from leaven.store.people import covers
 
@@ -80,7 +80,7 @@ class Guard:
 
     def _outside(self, request: Request) -> Response | None:
         """What is answered whoever asks."""
-        if not self._is_ours(request.headers.get("host", "")):
+        if not is_ours(request.headers.get("host", ""), self._hosts):
             return _told(421, "This host name is not served here. Open the link as printed.")
         if request.method not in ("GET", "HEAD", "POST"):
             return _told(405, "Only GET, HEAD and POST are served.")
@@ -121,22 +121,6 @@ class Guard:
         if not same(request.headers.get("x-leaven-page"), token):
             return _told(403, "This page is older than the server. Load it again.")
         return None
-
-    def _is_ours(self, host: str) -> bool:
-        try:
-            parts = urlsplit(f"//{host}")
-            name = parts.hostname or ""
-        except ValueError:
-            return False
-        if parts.netloc != host or parts.username is not None:
-            return False  # a path or a user in it would make other addresses of ours
-        if name in self._hosts:
-            return True
-        try:
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
 
 def _told(status: int, sentence: str) -> Response:

@@ -1,14 +1,18 @@
-"""A socket to serve on, which listens before anything else is done."""
+"""A socket to serve on, which listens before anything else is done, and what it is reached by."""
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import socket
-from collections.abc import Sequence
+import ssl
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from leaven.core.errors import SettingError
 
-__all__ = ["listening"]
+__all__ = ["check_tls", "is_local", "is_ours", "listening"]
 
 _WAITING = 2048  # connections that nobody has taken yet
 
@@ -38,3 +42,43 @@ def listening(host: str, ports: Sequence[int]) -> socket.socket:
         "port" if ports[-1] else "host", "one that can be listened on", ports[-1] or host,
         f"{failed}. Name another one, or 0 for any free port.",
     ) from failed  # fmt: skip
+
+
+def is_local(host: str) -> bool:
+    """Whether a host is reached from this machine alone."""
+    return host in ("127.0.0.1", "localhost", "::1")
+
+
+def is_ours(host: str, ours: Collection[str]) -> bool:
+    """Whether a request's host header is one of our names, or an address in numbers.
+
+    Other names may lead here as well (DNS rebinding).
+
+    >>> is_ours("localhost:8080", {"localhost"}), is_ours("[::1]", ()), is_ours("a.example", ())
+    (True, True, False)
+    """
+    try:
+        parts = urlsplit(f"//{host}")
+        name = parts.hostname or ""
+        if parts.netloc != host or parts.username is not None:
+            return False  # a path or a user in it would make other addresses of ours
+        if name not in ours:
+            ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def check_tls(cert: str | Path | None, key: str | Path | None) -> None:
+    """SettingError for what is no certificate with its key."""
+    if cert is None and key is None:
+        return
+    if cert is None:
+        raise SettingError("tls_cert", "given with its key", None)
+    try:
+        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
+    except OSError as failed:
+        said = getattr(failed, "reason", None) or failed.strerror or str(failed)
+        raise SettingError(
+            "tls_cert", "a PEM file of a certificate, with its key", str(cert), f"{said}."
+        ) from failed

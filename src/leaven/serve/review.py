@@ -15,7 +15,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import socket
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from importlib.resources import files
@@ -41,7 +40,7 @@ from leaven.serve.cards import page
 from leaven.serve.desk import Desk
 from leaven.serve.entries import Entry, OneLink, SignIn, Visitor
 from leaven.serve.guard import Guard
-from leaven.serve.listening import listening
+from leaven.serve.listening import check_tls, is_local, listening
 from leaven.serve.overview import cards, curve_chart, overview, words
 from leaven.serve.plots import Bought
 from leaven.serve.settling import SettleDesk
@@ -60,7 +59,6 @@ _STATIC = {
 }
 _PORTS = range(20_000, 32_000)  # below those that systems give away
 _DRAIN = 5  # seconds for answers that are under way when the server is told to end
-_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 class _Again(Body):
@@ -219,7 +217,7 @@ def serve(
             "Nobody may sign in yet. Let the first one in, with the same --store: "
             "leaven users add NAME --role admin"
         )
-    _check_tls(tls_cert, tls_key)
+    check_tls(tls_cert, tls_key)
     hosts = [host, *names, *([socket.gethostname()] if team else [])]
     app = application(queue, token=token, person=person, people=people, hosts=hosts, curve=curve)
     socket_ = listening(host, _ports(queue, port))
@@ -244,22 +242,7 @@ def serve(
 
 def is_exposed(host: str, tls_cert: str | Path | None, proxy: str | None = None) -> bool:
     """Whether others on the network could read passwords and answers on their way."""
-    return host not in _LOCAL and tls_cert is None and proxy is None
-
-
-def _check_tls(cert: str | Path | None, key: str | Path | None) -> None:
-    """SettingError for what is no certificate with its key."""
-    if cert is None and key is None:
-        return
-    if cert is None:
-        raise SettingError("tls_cert", "given with its key", None)
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
-    except OSError as failed:
-        said = getattr(failed, "reason", None) or failed.strerror or str(failed)
-        raise SettingError(
-            "tls_cert", "a PEM file of a certificate, with its key", str(cert), f"{said}."
-        ) from failed
+    return not is_local(host) and tls_cert is None and proxy is None
 
 
 def _ports(queue: Queue, port: int) -> list[int]:

@@ -23,9 +23,12 @@ from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event,
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
-from leaven.core.errors import MissingExtraError, SettingError, StoreError
+from leaven.core.errors import DataError, MissingExtraError, SettingError, StoreError
 
-__all__ = ["Store"]
+__all__ = ["RUNS", "STORE", "Store", "store_at"]
+
+#: The store that is used where none is named, beside the runs; and where runs are by default.
+STORE, RUNS = "leaven.db", "runs"
 
 _WAIT = 20.0  # seconds that a writer waits for another
 _OUR_LOCK = 0x1EAE  # the first half of the advisory locks' numbers
@@ -107,6 +110,14 @@ class Store:
                 raise StoreError(
                     f"'{self._shown}' is of a newer Leaven: {unknown}. Use that one."
                 ) from unknown
+
+
+def store_at(address: str | Path | None, otherwise: str) -> Store:
+    """The store at a file or URL, by default that in `runs`; DataError, `otherwise`, for none."""
+    found = Path(RUNS) / STORE if address is None else address
+    if "://" not in str(found) and not Path(found).expanduser().is_file():
+        raise DataError(f"{otherwise}: there is no store '{found}'.")
+    return Store(found)
 
 
 def _url(address: str | Path) -> URL:

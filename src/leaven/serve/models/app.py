@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -27,9 +26,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 import leaven
-from leaven.core.errors import DataError, LeavenError, SettingError, StoreError
+from leaven.core.errors import DataError, LeavenError, StoreError
 from leaven.operate.releases import Releases
-from leaven.serve.listening import listening
+from leaven.serve.listening import check_tls, is_local, listening
 from leaven.serve.models.answering import Service, Settings
 from leaven.serve.models.batching import Batcher
 from leaven.serve.models.door import Door
@@ -42,7 +41,7 @@ from leaven.serve.models.routing import Watch
 from leaven.store.people import People
 from leaven.store.store import Store
 
-__all__ = ["Parts", "application", "is_local", "parts_of", "serve"]
+__all__ = ["Parts", "application", "parts_of", "serve"]
 
 _DRAIN = 30  # seconds for answers that are under way when the server is told to end
 _PORT = 8080
@@ -132,7 +131,7 @@ def serve(
     Raises SettingError where the host or port cannot be listened on, or a certificate cannot be
     used.
     """
-    _check_tls(tls_cert, tls_key)
+    check_tls(tls_cert, tls_key)
     socket_ = listening(host, [port])
     local = is_local(host)
     with socket_:
@@ -153,25 +152,6 @@ def serve(
             uvicorn.Server(config).run(sockets=[socket_])
         except KeyboardInterrupt:
             return
-
-
-def is_local(host: str) -> bool:
-    """Whether a host is reached from this machine alone."""
-    return host in ("127.0.0.1", "localhost", "::1")
-
-
-def _check_tls(cert: str | Path | None, key: str | Path | None) -> None:
-    if cert is None and key is None:
-        return
-    if cert is None:
-        raise SettingError("tls_cert", "given with its key", None)
-    try:
-        ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
-    except OSError as failed:
-        said = getattr(failed, "reason", None) or failed.strerror or str(failed)
-        raise SettingError(
-            "tls_cert", "a PEM file of a certificate, with its key", str(cert), f"{said}."
-        ) from failed
 
 
 async def _refused(request: Request, refused: Refused) -> Response:

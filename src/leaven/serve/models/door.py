@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import ipaddress
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
@@ -17,6 +16,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leaven.core.errors import StoreError
+from leaven.serve.listening import is_ours
 from leaven.serve.models.limits import Refused
 from leaven.serve.models.requests import refusal
 from leaven.store.people import People, Token, covers
@@ -95,7 +95,7 @@ class Door:
     def _check_page(self, headers: Headers) -> None:
         """Refused for what another page sends, or sends to another name."""
         host = headers.get("host", "")
-        if self._hosts is not None and not _is_ours(host, self._hosts):
+        if self._hosts is not None and not is_ours(host, self._hosts):
             raise Refused(421, "This host name is not served here.")
         origin = headers.get("origin")
         try:
@@ -129,17 +129,3 @@ class Door:
             self._known.pop(next(iter(self._known)))
         self._known[key] = (now, found)
         return found
-
-
-def _is_ours(host: str, ours: set[str]) -> bool:
-    try:
-        parts = urlsplit(f"//{host}")
-        name = parts.hostname or ""
-        if parts.netloc != host or parts.username is not None:
-            return False
-        if name in ours:
-            return True
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
