@@ -222,16 +222,14 @@ def test_a_browser_shows_the_guess_and_runs_nothing(server: Server, run: Run, tm
             project = sent(server, run, queue).project
             (task,) = by_record(server, project).values()
             window.open(f"{server.address}/projects/{project}/data?task={task}")
-            # The page has buttons of its own before ours.
+            # The page has buttons of its own before ours, and draws itself anew at times: what is
+            # looked at is one and the same moment, with the guess chosen, and the question, the
+            # record, the class and the reason shown.
             every = "[...document.querySelectorAll('input[type=radio]')].map(r => r.checked)"
-            chosen = f"{every}.slice(-3)"
-            window.until(f"{every}.length > 3 && {chosen}.includes(true)", 60)
-            assert window.value(f"JSON.stringify({chosen})") == "[true,false,false]"
-            # The question, the record, the class and the reason. The page draws itself anew at
-            # times, so what is looked at is one and the same moment.
-            whole = f"document.body.innerText.split({json.dumps(bad)}).length > 4"
-            look = partial(window.value, f"{whole} ? document.body.innerText : ''")
-            text = window.wait(look, "all four are shown", 60)
+            chosen = f"JSON.stringify({every}.slice(-3)) === '[true,false,false]'"
+            shown_all = f"document.body.innerText.split({json.dumps(bad)}).length > 4"
+            whole = f"{chosen} && {shown_all} ? document.body.innerText : ''"
+            text = window.wait(partial(window.value, whole), f"{chosen}, {shown_all}", 60)
             assert "undefined" not in text, "no name is taken for data"
             assert "pwned" not in window.value("document.title")
     finally:
