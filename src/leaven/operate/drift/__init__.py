@@ -1,0 +1,1 @@
+"""Whether what comes in now is still what the model was made for."""

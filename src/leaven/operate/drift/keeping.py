@@ -1,0 +1,112 @@
+"""A reference as a file: its grids and counts, so that nobody needs the records again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from leaven.core.errors import DataError
+from leaven.core.files import reading, writing
+from leaven.data.dataset import Column
+from leaven.operate.drift.reference import Reference, Sketch
+from leaven.operate.drift.sketch import Categories, Counts, Numbers
+
+__all__ = ["Kept", "is_kept", "keep", "kept"]
+
+_FORMAT = "leaven-drift-1"
+
+
+class Kept:
+    """A reference with what is needed to read records as its own were read."""
+
+    def __init__(self, reference: Reference, told: dict[str, Any]) -> None:
+        self.reference = reference
+        #: name, modality, season, slice, label and time of the records, and what was ignored.
+        self.told = told
+
+    @staticmethod
+    def columns_of(told: dict[str, Any]) -> tuple[Column, ...]:
+        """The columns of the records, with their kinds."""
+        return tuple(Column(**column) for column in told["columns"])
+
+
+def keep(path: Path, kept: Kept) -> None:
+    """Write it, encrypted where there is a key: names of categories are parts of records."""
+    reference = kept.reference
+    tensors: dict[str, Any] = {}
+    grids: list[dict[str, Any]] = []
+    for i, (name, grid) in enumerate(reference.grids.items()):
+        counts = reference.own.counts[name]
+        cells = np.flatnonzero(counts)
+        tensors |= {f"{i}.cells": cells, f"{i}.counts": counts[cells]}
+        for part in ("seasons", "slices"):
+            table: dict[str, Counts] = getattr(reference.own, part)
+            if name in table:
+                tensors[f"{i}.{part}"] = table[name]
+        if isinstance(grid, Numbers):
+            grids.append({"name": name, "centre": grid.centre, "scale": grid.scale})
+        else:
+            known = grid.rare is not None
+            tensors[f"{i}.rare"] = np.array(sorted(grid.rare or ()), np.uint64)
+            grids.append({"name": name, "names": grid.names, "known": known})
+    tensors |= {
+        "season_sizes": reference.own.season_sizes,
+        "slice_sizes": reference.own.slice_sizes,
+    }
+    told = {
+        "format": _FORMAT,
+        "n": reference.own.n,
+        "grids": grids,
+        "seasons": reference.seasons,
+        "slices": reference.slices,
+        "told": kept.told,
+    }
+    with writing(path) as target:
+        save_file(tensors, target, {"leaven": json.dumps(told)})
+
+
+def is_kept(path: str | Path) -> bool:
+    """Whether a path is one of a kept reference, by its ending."""
+    return str(path).endswith(".drift")
+
+
+def kept(path: Path) -> Kept:
+    """Read what `keep` wrote. Raises DataError for anything else."""
+    try:
+        with reading(path) as plain, safe_open(plain, framework="numpy") as file:
+            told = json.loads((file.metadata() or {}).get("leaven", "{}"))
+            if told.get("format") != _FORMAT:
+                raise DataError(f"'{path}' is no reference for drift.")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        return Kept(_rebuilt(told, tensors), told["told"])
+    except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as broken:
+        raise DataError(f"'{path}' is damaged, or no reference for drift: {broken}.") from broken
+
+
+def _rebuilt(told: dict[str, Any], tensors: dict[str, Any]) -> Reference:
+    grids: dict[str, Numbers | Categories] = {}
+    counts: dict[str, Counts] = {}
+    parts: dict[str, dict[str, Counts]] = {"seasons": {}, "slices": {}}
+    for i, grid in enumerate(told["grids"]):
+        name = grid["name"]
+        if "names" in grid:
+            rare = frozenset(tensors[f"{i}.rare"].tolist()) if grid["known"] else None
+            grids[name] = Categories(tuple(grid["names"]), rare)
+        else:
+            grids[name] = Numbers(grid["centre"], grid["scale"])
+        whole = np.zeros(grids[name].cells, np.int64)
+        whole[tensors[f"{i}.cells"]] = tensors[f"{i}.counts"]
+        counts[name] = whole
+        for part, table in parts.items():
+            if f"{i}.{part}" in tensors:
+                table[name] = tensors[f"{i}.{part}"]
+    own = Sketch(
+        told["n"], counts, parts["seasons"], parts["slices"],
+        tensors["season_sizes"], tensors["slice_sizes"],
+    )  # fmt: skip
+    return Reference(grids, own, tuple(told["seasons"]), tuple(told["slices"]))
