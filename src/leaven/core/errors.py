@@ -6,6 +6,8 @@
     ├── DataError            the records cannot be used
     ├── RunError             a run folder is busy, damaged or not a run
     ├── StoreError           the database cannot be reached, read or written
+    ├── SealedError          what is encrypted cannot be opened with the keys that there are
+    ├── DamagedError         what is encrypted is not what was written
     ├── StudioError          Label Studio cannot be reached or refuses
     └── MissingExtraError    an optional package is not installed; names the extra
 
@@ -19,10 +21,12 @@ import difflib
 from collections.abc import Iterable
 
 __all__ = [
+    "DamagedError",
     "DataError",
     "LeavenError",
     "MissingExtraError",
     "RunError",
+    "SealedError",
     "SettingError",
     "StoreError",
     "UnknownNameError",
@@ -81,6 +85,17 @@ class StoreError(LeavenError):
 
     Nothing of the attempt is in it, or it is not certain, which the message then says.
     """
+
+
+class SealedError(LeavenError):
+    """What is encrypted cannot be opened: there is no key, or none of the keys is its own.
+
+    It is whole, so nobody should take it for broken and delete it.
+    """
+
+
+class DamagedError(LeavenError, ValueError):
+    """What is encrypted is not what was written there: it was changed or cut off."""
 
 
 class MissingExtraError(LeavenError):

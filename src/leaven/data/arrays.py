@@ -1,5 +1,7 @@
 """Records decoded once: named arrays of equal length, in memory or memory-mapped on disk.
 
+Where there is a key, what lies on disk is encrypted, and mapped from memory.
+
 Arrays whose name begins with `SHARED` are no rows of records but what all records share, such as
 the edges of a graph: every batch has them whole.
 """
@@ -8,15 +10,16 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from leaven.core.errors import DataError
+from leaven.core.files import read_bytes, reading, write_bytes, writing
 
 __all__ = ["SHARED", "Arrays", "Batch"]
 
@@ -89,13 +92,12 @@ class Arrays:
         folder.mkdir(parents=True, exist_ok=True)
         for name, array in self._named.items():
             try:
-                np.save(folder / f"{name}.npy", array, allow_pickle=False)
+                with writing(folder / f"{name}.npy") as target, target.open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
             except OSError as error:  # NumPy tells how many bytes were written, and not why
                 why = "The decoded records cannot be written; is the disk full?"
                 raise OSError(error.errno or errno.ENOSPC, why, str(folder)) from error
-        partial = folder / "arrays.json.part"
-        partial.write_text(json.dumps(sorted(self._named)))
-        os.replace(partial, folder / "arrays.json")
+        write_bytes(folder / "arrays.json", json.dumps(sorted(self._named)).encode())
 
     @classmethod
     def open(cls, folder: Path) -> Arrays | None:
@@ -103,13 +105,9 @@ class Arrays:
         index = folder / "arrays.json"
         if not index.exists():
             return None
-        return cls(
-            {
-                name: np.load(
-                    folder / f"{name}.npy",
-                    mmap_mode=None if name.startswith(SHARED) else "r",
-                    allow_pickle=False,
-                )
-                for name in json.loads(index.read_text())
-            }
-        )
+        named = {}
+        for name in json.loads(read_bytes(index)):
+            mode: Literal["r"] | None = None if name.startswith(SHARED) else "r"
+            with reading(folder / f"{name}.npy") as plain:
+                named[name] = np.load(plain, mmap_mode=mode, allow_pickle=False)
+        return cls(named)

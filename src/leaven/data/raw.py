@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
+import mmap
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 
+from leaven.core.files import scratch
 from leaven.data.conversion import as_strings
 from leaven.data.dataset import QUARANTINE_SCHEMA, Finding
 
@@ -28,7 +28,9 @@ class Raw:
 
     `fixed_labels` names the column that holds the label where the layout itself says so (class
     folders); `root` is the folder to which paths among the values are relative, and `listed` is
-    true where those paths come from listing that folder rather than from somebody's table.
+    true where those paths come from listing that folder rather than from somebody's table. Of a
+    part of a source, `share` says how much of it has been read by then, None where that is not
+    known.
     """
 
     table: pa.Table
@@ -37,6 +39,7 @@ class Raw:
     fixed_labels: str | None = None
     root: Path | None = None
     listed: bool = False
+    share: float | None = None
 
 
 def quarantine(refused: list[Refused]) -> pa.Table:
@@ -57,8 +60,8 @@ class Spool:
     """Batches kept as they come; beyond 64 MB they lie on disk and are memory-mapped.
 
     Columns may appear late and types may differ between files: `finish` fills gaps with nulls
-    and brings unlike types to strings. The files are unlinked on leaving; the mapping keeps its
-    data until it is dropped.
+    and brings unlike types to strings. The files have no name; the mapping keeps their data until
+    it is dropped.
     """
 
     def __init__(self, folder: Path | None = None, memory: int = 64 << 20) -> None:
@@ -66,7 +69,7 @@ class Spool:
         self._memory = memory
         self._held: list[pa.RecordBatch] = []
         self._size = 0
-        self._paths: list[str] = []
+        self._spilt = False
         self._tables: list[pa.Table] = []
 
     def __enter__(self) -> Spool:
@@ -83,7 +86,7 @@ class Spool:
 
     def finish(self) -> pa.Table:
         """All batches as one table; one without columns if there were none."""
-        self._flush(to_disk=bool(self._paths))
+        self._flush(to_disk=self._spilt)
         tables = self._tables
         types: dict[str, set[pa.DataType]] = {}
         for table in tables:
@@ -101,13 +104,14 @@ class Spool:
         if not self._held:
             return
         if to_disk:
-            handle, path = tempfile.mkstemp(suffix=".arrow", prefix="leaven-", dir=self._folder)
-            os.close(handle)
-            self._paths.append(path)
-            with pa.ipc.new_file(path, self._held[0].schema) as writer:
-                for batch in self._held:
-                    writer.write_batch(batch)
-            self._tables.append(pa.ipc.open_file(pa.memory_map(path)).read_all())
+            with scratch("leaven-", self._folder) as file:
+                with pa.ipc.new_file(file, self._held[0].schema) as writer:
+                    for batch in self._held:
+                        writer.write_batch(batch)
+                file.flush()
+                mapped = pa.py_buffer(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            self._tables.append(pa.ipc.open_file(mapped).read_all())
+            self._spilt = True
         else:
             self._tables.append(pa.Table.from_batches(self._held))
         self._held, self._size = [], 0
@@ -118,5 +122,4 @@ class Spool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for path in self._paths:
-            os.unlink(path)
+        self._held, self._tables = [], []

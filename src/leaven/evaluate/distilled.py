@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import time
@@ -20,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet as pq
 
 from leaven import __version__
 from leaven.core.errors import DataError, RunError, SettingError
@@ -30,13 +28,14 @@ from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
 from leaven.evaluate.calibration import apply, transfer_temperature
 from leaven.evaluate.comparison import paired
-from leaven.evaluate.folder import write_json
+from leaven.evaluate.folder import read_json, write_json
 from leaven.evaluate.intervals import Estimate, percentiles, resampled_sums, wilson
 from leaven.evaluate.run import DISTILLED, Run
+from leaven.evaluate.tables import read_parquet
 from leaven.learn.distilling import distil
 from leaven.learn.predictor import Predictor
 
-__all__ = ["Distilled", "Parts", "deal", "make_distilled"]
+__all__ = ["Distilled", "Parts", "deal", "make_distilled", "taught_by_label"]
 
 _LEAST = 100  # records that differ and have not taught
 _HELD, _HELD_LEAST = 5, 50  # one in five is held back, and as many at least
@@ -143,7 +142,7 @@ def make_distilled(
             )  # fmt: skip
         listen(Progress("reading the records"))
         dataset, arrays = teacher.front.readable(dataset)
-        taught = _taught(run, dataset)
+        taught = taught_by_label(run, dataset)
         parts = deal(dataset.content, taught, seed)
         listen(Progress("teaching the small model"))
         student = distil(
@@ -232,7 +231,7 @@ def _there(run: Run) -> Distilled | None:
     if not path.is_file() or not (run.folder / DISTILLED).is_dir():
         return None
     try:
-        found = Distilled(run.folder, json.loads(path.read_text()), False)
+        found = Distilled(run.folder, read_json(path), False)
         _ = found.predictor
         _ = found.told["sentence"], found.told["agreement"]["value"]
         whole = bool(found.told["sha256"] == _digest(run.folder / DISTILLED))
@@ -243,16 +242,16 @@ def _there(run: Run) -> Distilled | None:
     return found if whole else None
 
 
-def _taught(run: Run, dataset: Dataset) -> npt.NDArray[np.bool_]:
+def taught_by_label(run: Run, dataset: Dataset) -> npt.NDArray[np.bool_]:
     """(n,) whether a record is known to have taught the run's model by its label.
 
     The run keeps the contents of the labelled records that judged it, most of which taught the
     final model, and the ids of its unlabelled ones: where the records are the run's own, all others
     had labels.
     """
-    told = pq.read_table(run.folder / "evidence.parquet", columns=["content"])
+    told = read_parquet(run.folder / "evidence.parquet", ["content"])
     taught = np.isin(dataset.content, told["content"].to_pylist())
-    unlabelled = pq.read_table(run.folder / "predictions.parquet", columns=["id"])["id"]
+    unlabelled = read_parquet(run.folder / "predictions.parquet", ["id"])["id"]
     own = np.isin(dataset.ids, unlabelled.to_pylist())
     if unlabelled and 2 * own.sum() > min(len(own), len(unlabelled)):
         taught |= ~own

@@ -12,18 +12,33 @@ from types import TracebackType
 from typing import IO, Any
 
 from leaven.core.errors import RunError
+from leaven.core.files import read_bytes, write_bytes, writing
+from leaven.core.sealing import encryption_keys
 
-__all__ = ["RunFolder", "write_json"]
+__all__ = ["RunFolder", "read_json", "write_json", "write_page"]
 
 
-def write_json(path: Path, value: Any) -> None:
-    """Write beside and rename, so that a reader never meets half a file."""
-    partial = path.with_name(path.name + ".part")
-    with partial.open("w") as file:
+def write_json(path: Path, value: Any, *, plain: bool = False) -> None:
+    """Write it so that a reader never meets half a file; `plain` is not sealed, see `writing`."""
+    with writing(path, durable=True, plain=plain) as target, target.open("w") as file:
         json.dump(value, file, indent=1, allow_nan=False)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+
+
+def read_json(path: Path) -> Any:
+    """What `write_json` wrote; raises ValueError where it is no JSON, and as `reading`."""
+    return json.loads(read_bytes(path))
+
+
+def write_page(page: str, folder: Path, out: str | Path | None) -> Path:
+    """Write a report into its folder, as all that lies there, or plain to `out`; returns where."""
+    if out is None:
+        target = folder / "report.html"
+        write_bytes(target, page.encode())
+    else:
+        target = Path(out)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(page, encoding="utf-8")
+    return target
 
 
 class RunFolder:
@@ -45,6 +60,7 @@ class RunFolder:
         self._cpu_base = 0.0
 
     def __enter__(self) -> RunFolder:
+        encryption_keys()  # a wrong one leaves no folder behind
         self.work.mkdir(parents=True, exist_ok=True)
         self._lock = (self.work / "lock").open("a+")
         try:
@@ -100,7 +116,7 @@ class RunFolder:
     def read(self, name: str) -> Any:
         """A JSON file of `work`, or None."""
         path = self.work / name
-        return json.loads(path.read_text()) if path.exists() else None
+        return read_json(path) if path.exists() else None
 
     def write(self, name: str, value: Any) -> None:
         """Write a JSON file of `work`."""

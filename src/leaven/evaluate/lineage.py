@@ -7,7 +7,6 @@ when somebody's labels turn out to be wrong one knows what must be made anew.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from leaven.data.dataset import Dataset
+from leaven.evaluate.folder import read_json
 from leaven.evaluate.run import Run
+from leaven.evaluate.tables import read_parquet
 from leaven.learn.label_models import majority
 
 __all__ = ["FILE", "Taught", "labels_table", "rounds", "taught_runs"]
@@ -90,7 +90,7 @@ def taught_runs(
     found = []
     for story in sorted(folder.glob("*/run.json")):
         try:
-            told = json.loads(story.read_text())["run"]
+            told = read_json(story)["run"]
             made = {name: str(told[name]) for name in ("id", "created", "command")}
         except (OSError, ValueError, KeyError, TypeError):
             continue  # a damaged run is told of where it is opened
@@ -112,12 +112,12 @@ def rounds(run: Run) -> list[npt.NDArray[np.int64]]:
     kept: list[tuple[str, dict[str, str]]] = []
     for file in run.folder.resolve().parent.glob("*/run.json"):
         try:
-            other = json.loads(file.read_text())
+            other = read_json(file)
             alike = other["dataset"]["name"] == told["dataset"]["name"]
             alike = alike and other["dataset"]["classes"] == told["dataset"]["classes"]
             if not alike or other["run"]["created"] > told["run"]["created"]:
                 continue
-            table = pq.read_table(file.parent / "predictions.parquet", columns=["id", "prediction"])
+            table = read_parquet(file.parent / "predictions.parquet", ["id", "prediction"])
         except (OSError, ValueError, KeyError, TypeError):
             continue  # a damaged run is told of where it is opened
         pairs = zip(table["id"].to_pylist(), table["prediction"].to_pylist(), strict=True)
@@ -132,7 +132,7 @@ def rounds(run: Run) -> list[npt.NDArray[np.int64]]:
 
 
 def _matching(file: Path, contents: Collection[str], ids: Collection[str], by: str | None) -> int:
-    table = pq.read_table(file, columns=["id", "content", "by"])
+    table = read_parquet(file, ["id", "content", "by"])
     kept = np.ones(table.num_rows, np.bool_)
     if contents or ids:
         kept = np.isin(table["content"].to_numpy(zero_copy_only=False), list(contents))

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from leaven import __version__
 from leaven.core.budget import Budget
@@ -29,7 +28,7 @@ from leaven.evaluate.pretrained import make_pretraining
 from leaven.evaluate.pretraining import Pretraining
 from leaven.evaluate.run import Run
 from leaven.evaluate.story import shown_records, tell
-from leaven.evaluate.tables import predictions_table
+from leaven.evaluate.tables import predictions_table, write_parquet
 from leaven.learn.extractor import find_extractor
 from leaven.learn.plan import plan
 from leaven.learn.rewriters import find_rewriter
@@ -167,10 +166,10 @@ def _write(
         compared.save(folder.path / "compared")
         other = compared.probabilities(found.arrays, unlabelled)
     table = predictions_table(found.dataset.ids[unlabelled], probabilities, found.dataset.classes)
-    pq.write_table(table, folder.path / "predictions.parquet")
-    pq.write_table(found.dataset.quarantine, folder.path / "quarantine.parquet")
-    pq.write_table(_evidence(found), folder.path / "evidence.parquet")
-    pq.write_table(labels_table(found.dataset), folder.path / LABELS)
+    write_parquet(table, folder.path / "predictions.parquet")
+    write_parquet(found.dataset.quarantine, folder.path / "quarantine.parquet")
+    write_parquet(_evidence(found), folder.path / "evidence.parquet")
+    write_parquet(labels_table(found.dataset), folder.path / LABELS)
     write_json(folder.path / "shown.json", shown_records(found, unlabelled, probabilities))
     (folder.path / "recipe.toml").write_text(found.recipe.to_toml())
     run: dict[str, Any] = {

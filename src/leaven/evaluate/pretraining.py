@@ -6,11 +6,11 @@ The folder is a run of its own kind: `pretraining.json` (all that was found), `e
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from leaven.core.errors import RunError
+from leaven.evaluate.folder import read_json, write_page
 from leaven.evaluate.report.pretraining import render_pretraining
 from leaven.learn.start import PRETRAINING, Start
 
@@ -28,7 +28,7 @@ class Pretraining:
         """Open the folder. RunError when it is none, or not finished."""
         path = Path(folder) / PRETRAINING
         try:
-            story = json.loads(path.read_text())
+            story = read_json(path)
             _ = story["pretext"]["name"], story["seen"]["records"], story["run"]["seconds"]
         except (OSError, ValueError, KeyError, TypeError) as broken:
             raise RunError(
@@ -45,7 +45,5 @@ class Pretraining:
         return Start.load(self.folder / "encoder")
 
     def report(self, out: str | Path | None = None) -> Path:
-        """Write the report; returns where."""
-        page = Path(out) if out is not None else self.folder / "report.html"
-        page.write_text(render_pretraining(self.story), encoding="utf-8")
-        return page
+        """Write the report; returns where. One at `out` is never encrypted."""
+        return write_page(render_pretraining(self.story), self.folder, out)

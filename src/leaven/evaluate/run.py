@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from leaven.core.errors import DataError, RunError
 from leaven.data.dataset import Column, Dataset
 from leaven.data.given import given_with_answers
 from leaven.evaluate.comparison import Verdict
+from leaven.evaluate.folder import read_json, write_page
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.report import render
 from leaven.learn.predictor import Predictor
@@ -51,7 +51,7 @@ class Run:
                 )
             raise RunError(f"'{path}' is no run: it holds no run.json. Make one with leaven fit.")
         try:
-            story = json.loads((path / "run.json").read_text())
+            story = read_json(path / "run.json")
             run = cls(path, story)
             _ = run.verdict, run.metrics, run.baseline, story["run"]["seconds"]
             _ = story["dataset"]["modality"], story["dataset"]["columns"], story["dataset"]["hash"]
@@ -154,10 +154,11 @@ class Run:
         return rows
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Write the report anew; returns where."""
-        target = Path(path) if path is not None else self.folder / "report.html"
+        """Write the report anew; returns where.
+
+        Where there is a key the one in the run's folder is encrypted, as all of the folder is; one
+        at a `path` is not.
+        """
         shown = self.folder / "shown.json"
-        records = json.loads(shown.read_text()) if shown.exists() else {}
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(render(self.story, records), encoding="utf-8")
-        return target
+        page = render(self.story, read_json(shown) if shown.exists() else {})
+        return write_page(page, self.folder, path)

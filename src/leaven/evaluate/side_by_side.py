@@ -8,11 +8,11 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from leaven.core.wording import points, span
 from leaven.evaluate.comparison import paired
 from leaven.evaluate.run import Run
+from leaven.evaluate.tables import read_parquet
 
 __all__ = ["side_by_side"]
 
@@ -67,7 +67,7 @@ def _pair(a: Run, b: Run) -> dict[str, Any] | None:
 
 def _right(run: Run) -> dict[tuple[str, str], bool]:
     """For each judged record, by id and content, whether the shipping model was right."""
-    table = pq.read_table(run.folder / "evidence.parquet")
+    table = read_parquet(run.folder / "evidence.parquet")
     keys = zip(table["id"].to_pylist(), table["content"].to_pylist(), strict=True)
     said, label = table[run.verdict.kept].to_pylist(), table["label"].to_pylist()
     return {key: a == b for key, a, b in zip(keys, said, label, strict=True)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -16,7 +15,7 @@ from leaven.core.budget import Budget
 from leaven.core.progress import Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Index
-from leaven.evaluate.folder import RunFolder, write_json
+from leaven.evaluate.folder import RunFolder, read_json, write_json
 from leaven.evaluate.pseudo_log import CLASS_POINTS, PseudoLog
 from leaven.learn.encoder import ENCODERS, sample
 from leaven.learn.method import METHODS, Problem, Step
@@ -236,7 +235,7 @@ def fit_stage(
     """
     home = folder.work / stage.name
     if is_done(stage, folder):
-        return Network.load(home), json.loads((home / "stage.json").read_text())
+        return Network.load(home), read_json(home / "stage.json")
     problem = replace(
         problem,
         train=stage.train,

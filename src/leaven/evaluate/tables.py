@@ -12,9 +12,17 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from leaven.core.errors import SettingError
+from leaven.core.files import reading, writing
 from leaven.data.dataset import Dataset
+from leaven.data.formulas import defused_table
 
-__all__ = ["predictions_table", "write_quarantine", "write_table"]
+__all__ = [
+    "predictions_table",
+    "read_parquet",
+    "write_parquet",
+    "write_quarantine",
+    "write_table",
+]
 
 
 def predictions_table(
@@ -32,10 +40,25 @@ def predictions_table(
     return pa.table(columns)
 
 
-def write_table(table: pa.Table | None, path: Path) -> None:
+def write_parquet(table: pa.Table, path: Path) -> None:
+    """Write a table of a run's folder, see `leaven.core.files.writing`."""
+    with writing(path) as target:
+        pq.write_table(table, target)
+
+
+def read_parquet(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """A table that `write_parquet` wrote, or some of its columns; raises as `reading`."""
+    with reading(path) as plain:
+        return pq.read_table(plain, columns=columns)
+
+
+def write_table(table: pa.Table | None, path: Path, *, head: bool = True) -> None:
     """Write by the ending: .csv, .parquet or .jsonl. With None, only check that it could be.
 
-    In CSV a text that a spreadsheet would run as a formula is written with a leading quote.
+    Without `head` a CSV has no line of names: it goes on with another.
+    It is for other programs, and so never encrypted.
+    In CSV a text that a spreadsheet would run as a formula is written with a leading quote, see
+    `leaven.data.formulas`.
     Raises SettingError for another ending.
     """
     ending = path.suffix.lower()
@@ -48,7 +71,7 @@ def write_table(table: pa.Table | None, path: Path) -> None:
     if ending == ".parquet":
         pq.write_table(table, partial)
     elif ending == ".csv":
-        pa_csv.write_csv(_defused(table), partial)
+        pa_csv.write_csv(defused_table(table), partial, pa_csv.WriteOptions(include_header=head))
     else:
         with partial.open("w", encoding="utf-8") as file:
             for block in table.to_batches(max_chunksize=10_000):
@@ -69,21 +92,3 @@ def _lines(block: pa.RecordBatch) -> list[str]:
     import json
 
     return [json.dumps(row, ensure_ascii=False) + "\n" for row in block.to_pylist()]
-
-
-def _defused(table: pa.Table) -> pa.Table:
-    """Texts that begin like a formula get a quote before them (CSV injection)."""
-    texts_of = (field.name for field in table.schema if pa.types.is_string(field.type))
-    for name in texts_of:
-        texts = table[name].to_pylist()
-        safe = [f"'{t}" if t and t[0] in "=+-@\t\r" and not _number(t) else t for t in texts]
-        table = table.set_column(table.column_names.index(name), name, pa.array(safe, pa.string()))
-    return table.rename_columns([f"'{n}" if n[0] in "=+-@\t\r" else n for n in table.column_names])
-
-
-def _number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

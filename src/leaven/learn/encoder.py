@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -11,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from leaven.core.files import scratch
 from leaven.core.registry import Registry
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
@@ -144,7 +144,7 @@ def _room(n: int, width: int) -> np.ndarray[Any, np.dtype[np.float32]]:
     """(n, width) to write into, in memory or, where it would be too much, on disk."""
     if n * width * 4 <= IN_MEMORY:
         return np.empty((n, width), np.float32)
-    with tempfile.TemporaryFile(prefix="leaven-features-") as file:
+    with scratch("leaven-features-") as file:
         return np.memmap(file, np.float32, "w+", shape=(n, width))
 
 

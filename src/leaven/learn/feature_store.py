@@ -18,7 +18,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+
+from leaven.core.errors import SealedError
+from leaven.learn.tensor_file import load_arrays, save_arrays
 
 __all__ = ["MOST", "FeatureStore", "cache_folder"]
 
@@ -103,12 +105,12 @@ class FeatureStore:
     def _read(self, path: Path) -> tuple[Keys, Floats]:
         """Keys and features of a file; none of one that is damaged, which is removed."""
         try:
-            held = load_file(path)
+            held = load_arrays(path)
             keys = np.frombuffer(np.ascontiguousarray(held["keys"]), "S64")
-            features = held["features"]
+            features = held["features"].astype(np.float32)
             if features.shape != (len(keys), self.width) or not np.isfinite(features).all():
                 raise ValueError(f"features of shape {features.shape}")
-        except FileNotFoundError:  # another process has joined or removed it
+        except (FileNotFoundError, SealedError):  # another process removed it, or has its key
             pass
         except (OSError, SafetensorError, KeyError, ValueError):
             with suppress(OSError):
@@ -124,19 +126,20 @@ class FeatureStore:
             "keys": np.frombuffer(keys.astype("S64").tobytes(), np.uint8).reshape(-1, 64),
             "features": np.ascontiguousarray(features, np.float32),
         }
-        partial = path.with_suffix(".part")
-        try:
-            save_file(held, partial)
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        save_arrays(path, held)
 
     def _join(self, files: list[Path]) -> None:
-        """One file in the place of many; two processes that do it at once write it twice."""
-        parts = [self._read(path) for path in files]
-        keys, first = np.unique(np.concatenate([part[0] for part in parts]), return_index=True)
-        self._write(keys, np.concatenate([part[1] for part in parts])[first])
-        for path in files:
+        """One file in the place of many; two processes that do it at once write it twice.
+
+        What another encryption key has written stays.
+        """
+        parts = {path: part for path in files if len((part := self._read(path))[0])}
+        if not parts:
+            return
+        known = np.concatenate([part[0] for part in parts.values()])
+        keys, first = np.unique(known, return_index=True)
+        self._write(keys, np.concatenate([part[1] for part in parts.values()])[first])
+        for path in parts:
             path.unlink(missing_ok=True)
 
     def _bound(self) -> None:

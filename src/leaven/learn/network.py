@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch.nn.functional as F
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from leaven.core.errors import RunError, SettingError
+from leaven.core.files import read_bytes, write_bytes
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.adapt import adapters_of, add_adapters
 from leaven.learn.encoder import ENCODERS, Encoder, encode
 from leaven.learn.head import HEADS, Head
+from leaven.learn.tensor_file import load_tensors, save_tensors
 
 __all__ = ["FORMAT", "Network"]
 
@@ -81,7 +81,7 @@ class Network(nn.Module):
         """Write `model.safetensors` and `model.json`; the description comes last."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {name: t.detach().cpu().contiguous() for name, t in self.state_dict().items()}
-        save_file(state, folder / "model.safetensors")
+        save_tensors(folder / "model.safetensors", state)
         described: dict[str, Any] = {
             "format": FORMAT,
             "sha256": _digest(folder / "model.safetensors"),
@@ -90,15 +90,13 @@ class Network(nn.Module):
         }
         if adapters := adapters_of(self.encoder):
             described["encoder"]["adapters"] = adapters
-        partial = folder / "model.json.part"
-        partial.write_text(json.dumps(described, indent=1))
-        os.replace(partial, folder / "model.json")
+        write_bytes(folder / "model.json", json.dumps(described, indent=1).encode())
 
     @classmethod
     def load(cls, folder: Path) -> Network:
         """Read what `save` wrote; RunError when it is missing or damaged."""
         try:
-            described = json.loads((folder / "model.json").read_text())
+            described = json.loads(read_bytes(folder / "model.json"))
             if described["format"] != FORMAT:
                 raise ValueError(f"its format is {described['format']}, this Leaven reads {FORMAT}")
             if described["sha256"] != _digest(folder / "model.safetensors"):
@@ -107,7 +105,7 @@ class Network(nn.Module):
             add_adapters(encoder, described["encoder"].get("adapters", ()))
             head = HEADS[described["head"]["kind"]](**described["head"]["config"])
             network = cls(encoder, head)
-            network.load_state_dict(load_file(folder / "model.safetensors"))
+            network.load_state_dict(load_tensors(folder / "model.safetensors"))
         except (
             OSError, ValueError, LookupError, TypeError, RuntimeError, SettingError,
             SafetensorError,

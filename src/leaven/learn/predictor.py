@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import DataError, RunError, SettingError
+from leaven.core.files import read_bytes, write_bytes
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
 from leaven.learn.encoder import Encoder
@@ -38,6 +38,11 @@ class Predictor:
     temperature: float = 1.0
     taught: tuple[float, ...] = ()
     shares: tuple[float, ...] = ()
+
+    @property
+    def supposed(self) -> tuple[float, ...]:
+        """(k,) the classes' shares that its outputs suppose; empty where they are not known."""
+        return self.shares or self.taught
 
     def balanced(self) -> Predictor:
         """The same for records of which every class is equally frequent.
@@ -82,15 +87,13 @@ class Predictor:
             "taught": list(self.taught),
             "shares": list(self.shares),
         }
-        partial = folder / "predictor.json.part"
-        partial.write_text(json.dumps(described, indent=1))
-        os.replace(partial, folder / "predictor.json")
+        write_bytes(folder / "predictor.json", json.dumps(described, indent=1).encode())
 
     @classmethod
     def load(cls, folder: Path) -> Predictor:
         """Read what `save` wrote; RunError when it is missing or damaged."""
         try:
-            described: dict[str, Any] = json.loads((folder / "predictor.json").read_text())
+            described: dict[str, Any] = json.loads(read_bytes(folder / "predictor.json"))
             front = Front(**described["front"])
             classes = described["classes"]
             temperature = float(described["temperature"])

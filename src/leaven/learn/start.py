@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
 
-from leaven.core.errors import LeavenError, RunError, SettingError
+from leaven.core.errors import LeavenError, RunError, SealedError, SettingError
+from leaven.core.files import read_bytes, write_bytes
 from leaven.learn.encoder import Encoder
 from leaven.learn.front import Front
 from leaven.learn.heads.bare import BareHead
 from leaven.learn.network import Network
+from leaven.learn.tensor_file import load_arrays, save_arrays
 
 __all__ = ["PRETRAINING", "Start", "find_start"]
 
@@ -41,24 +41,24 @@ class Start:
     def save(self, folder: Path) -> None:
         """Write the encoder's files, the features and `start.json`, which comes last."""
         Network(self.encoder, BareHead(self.encoder.width)).save(folder)
-        save_file({"features": self.features}, folder / "features.safetensors")
+        save_arrays(folder / "features.safetensors", {"features": self.features})
         told = {"pretext": self.pretext, "front": asdict(self.front)}
-        partial = folder / "start.json.part"
-        partial.write_text(json.dumps(told, indent=1))
-        os.replace(partial, folder / "start.json")
+        write_bytes(folder / "start.json", json.dumps(told, indent=1).encode())
 
     @classmethod
     def load(cls, folder: Path) -> Start:
         """Read what `save` wrote; RunError when it is missing or damaged."""
         try:
-            told: dict[str, Any] = json.loads((folder / "start.json").read_text())
+            told: dict[str, Any] = json.loads(read_bytes(folder / "start.json"))
             front, pretext = Front(**told["front"]), str(told["pretext"])
             encoder = Network.load(folder).encoder
-            features = load_file(folder / "features.safetensors")["features"]
+            features = load_arrays(folder / "features.safetensors")["features"].astype(np.float32)
             if front.views.name != encoder.modality:
                 raise ValueError(f"its encoder does not read {front.views.name} records")
             if features.ndim != 2 or features.shape[1] != encoder.width:
                 raise ValueError("its features are not those of its encoder")
+        except SealedError:
+            raise
         except (
             OSError, ValueError, KeyError, TypeError, LookupError, LeavenError, SafetensorError
         ) as broken:  # fmt: skip

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import nn
 
-from leaven.core.errors import RunError
+from leaven.core.errors import RunError, SealedError
+from leaven.core.files import reading
 from leaven.learn.network import Network
+from leaven.learn.tensor_file import save_tensors
 
 __all__ = ["TrainState"]
 
@@ -68,20 +68,13 @@ class TrainState:
             "split": self.split,
             "note": self.note,
         }
-        partial = path.with_suffix(".part")
-        save_file(
-            {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()},
-            partial,
-            {"leaven": json.dumps(meta)},
-        )
-        with partial.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(partial, path)
+        copied = {name: t.detach().cpu().clone().contiguous() for name, t in tensors.items()}
+        save_tensors(path, copied, {"leaven": json.dumps(meta)}, durable=True)
 
     def load(self, path: Path) -> None:
         """Take over what `save` wrote. RunError when the file is damaged."""
         try:
-            with safe_open(path, "pt") as file:
+            with reading(path) as plain, safe_open(plain, "pt") as file:
                 meta = json.loads(file.metadata()["leaven"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             for part, module in self._modules().items():
@@ -95,6 +88,8 @@ class TrainState:
                     _, number, key = name.split(".", 2)
                     described["state"].setdefault(int(number), {})[key] = tensor
             self.optimiser.load_state_dict(described)
+        except SealedError:
+            raise
         except Exception as broken:
             raise RunError(
                 f"The checkpoint '{path}' cannot be read: {broken}. "

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def train(
     rate follows. What happens in step t depends on the seed, t, the weights and the objective's
     state only. A pretext has no labels to adapt to: it always changes all of the encoder.
     """
-    fabric = _fabric(problem)
+    fabric = _fabric(_precision(problem))
     torch.manual_seed(_mix(problem.seed, _DROPOUT, -1))
     encoder = problem.build_encoder()
     # Anew, for an encoder that was prepared before drew nothing.
@@ -79,7 +80,7 @@ def train(
     with _threads(network):
         while state.step < state.total:
             step = state.step
-            torch.manual_seed(_mix(problem.seed, _DROPOUT, step))
+            _seed(fabric.device, _mix(problem.seed, _DROPOUT, step))
             rng.manual_seed(_mix(problem.seed, _VIEWS, step))
             for group in optimiser.param_groups:
                 group["lr"] = group["peak"] * rate_factor(step, state.total, settings)
@@ -266,12 +267,30 @@ def _groups(
     ]
 
 
-def _fabric(problem: Problem) -> Fabric:
-    precision = problem.training.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if ENCODERS[problem.encoder].mixed and has_bf16() else "32-true"
+def _precision(problem: Problem) -> str:
+    asked = problem.training.precision
+    if asked != "auto":
+        return asked
+    return "bf16-mixed" if ENCODERS[problem.encoder].mixed and has_bf16() else "32-true"
+
+
+@cache
+def _fabric(precision: str) -> Fabric:
+    """One for all fits: to make another is to look through every installed package once more."""
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would tell the precision
     return Fabric(accelerator="auto", devices=1, precision=precision)  # type: ignore[arg-type]
+
+
+def _seed(device: torch.device, number: int) -> None:
+    """Seed the generators that a step on `device` draws from.
+
+    `torch.manual_seed` seeds those of every kind of device, and for each kind that is not there it
+    writes down the whole call stack: as much work as a small network's step.
+    """
+    if device.type == "cpu":
+        torch.default_generator.manual_seed(number)
+    else:
+        torch.manual_seed(number)
 
 
 def _mix(*parts: int) -> int:

@@ -2,42 +2,27 @@
 
 `manifest.json` beside the model says which files it consists of. What is loaded to serve is first
 held against it, so that a file that was changed, cut off, added or lost is noticed, and with a
-public key also a manifest that somebody else wrote. Signatures are Ed25519 (Bernstein et al. 2012;
-RFC 8032), over the manifest's canonical JSON.
-
-A key is 32 bytes in base64: the private one in LEAVEN_SIGNING_KEY or a file that it names, the
-public one in LEAVEN_PUBLIC_KEY likewise (extra `sign`).
+public key also a manifest that somebody else wrote. Signatures are over the manifest's canonical
+JSON, by the keys of `core.signing`.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from leaven.core.errors import MissingExtraError, RunError, SettingError
+from leaven.core.errors import RunError
+from leaven.core.signing import PUBLIC, SIGNING, public_key, sign, why_not
 from leaven.evaluate.folder import write_json
 
-__all__ = [
-    "FILE",
-    "Manifest",
-    "new_key",
-    "public_key",
-    "read_manifest",
-    "verified",
-    "write_manifest",
-]
+__all__ = ["FILE", "Manifest", "read_manifest", "verified", "write_manifest"]
 
 #: Its name, within the folder that it describes.
 FILE = "manifest.json"
-SIGNING, PUBLIC = "LEAVEN_SIGNING_KEY", "LEAVEN_PUBLIC_KEY"
 _BLOCK = 1 << 20
-_KEY = 32  # bytes
 
 
 @dataclass(frozen=True)
@@ -70,17 +55,13 @@ def write_manifest(folder: Path, run: str) -> Manifest:
 
     Raises SettingError for a key that is none, MissingExtraError for one without the extra `sign`.
     """
-    files = _digests(folder)
-    manifest = Manifest(run, files)
-    private = _key(SIGNING)
-    if private is not None:
-        signer = _ed25519().Ed25519PrivateKey.from_private_bytes(private)
-        public = signer.public_key().public_bytes_raw()
-        signature = signer.sign(manifest.signed)
-        manifest = Manifest(run, files, _text(signature), _text(public))
-    told = {"run": run, "files": files, "signature": manifest.signature, "key": manifest.key}
-    write_json(folder / FILE, told)
-    return manifest
+    unsigned = Manifest(run, _digests(folder))
+    signature, key = sign(unsigned.signed)
+    told: dict[str, Any] = {
+        "run": run, "files": unsigned.files, "signature": signature, "key": key,
+    }  # fmt: skip
+    write_json(folder / FILE, told, plain=True)  # what is encrypted is verified without its key
+    return Manifest(**told)
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -123,39 +104,18 @@ def verified(folder: Path, digest: str | None = None) -> Manifest:
     return manifest
 
 
-def new_key() -> tuple[str, str]:
-    """A new private key and its public one, in base64. Needs the extra `sign`."""
-    private = _ed25519().Ed25519PrivateKey.generate()
-    return _text(private.private_bytes_raw()), _text(private.public_key().public_bytes_raw())
-
-
-def public_key() -> str | None:
-    """The public key that models must be signed by, in base64; None where none is set."""
-    key = _key(PUBLIC)
-    return None if key is None else _text(key)
-
-
 def _check_signature(folder: Path, manifest: Manifest) -> None:
-    wanted = _key(PUBLIC)
-    if wanted is None and not manifest.signature:
-        return
     if not manifest.signature:
+        if public_key() is None:
+            return
         raise RunError(
             f"The model in '{folder}' is not signed, and {PUBLIC} asks for a signature. Sign it: "
             f"set {SIGNING} and release its run again."
         )
-    library = _ed25519()
-    try:
-        key = base64.b64decode(manifest.key, validate=True)
-        if wanted is not None and key != wanted:
-            raise ValueError("it is of another key")
-        signature = base64.b64decode(manifest.signature, validate=True)
-        library.Ed25519PublicKey.from_public_bytes(key).verify(signature, manifest.signed)
-    except (ValueError, binascii.Error, _invalid_signature()) as wrong:
-        why = str(wrong) or "it is not of these files"
+    if why := why_not(manifest.signed, manifest.signature, manifest.key):
         raise RunError(
             f"The signature of the model in '{folder}' does not hold: {why}. Do not serve it."
-        ) from wrong
+        )
 
 
 def _digests(folder: Path) -> dict[str, str]:
@@ -176,40 +136,3 @@ def _digests(folder: Path) -> dict[str, str]:
                 digest.update(block)
         found[name] = digest.hexdigest()
     return found
-
-
-def _key(variable: str) -> bytes | None:
-    """The key in a variable, or in the file that it names; SettingError for neither."""
-    told = os.environ.get(variable, "").strip()
-    if not told:
-        return None
-    try:
-        if len(told) < 4096 and Path(told).is_file():
-            told = Path(told).read_text("ascii").strip()
-        key = base64.b64decode(told, validate=True)
-    except (OSError, UnicodeDecodeError, ValueError, binascii.Error):
-        key = b""
-    if len(key) != _KEY:
-        raise SettingError(
-            variable, f"{_KEY} bytes in base64, or a file of such", "something else",
-            "Make a pair: leaven key.",
-        )  # fmt: skip
-    return key
-
-
-def _text(told: bytes) -> str:
-    return base64.b64encode(told).decode("ascii")
-
-
-def _ed25519() -> Any:
-    try:
-        from cryptography.hazmat.primitives.asymmetric import ed25519
-    except ImportError as missing:
-        raise MissingExtraError("sign", "A signature") from missing
-    return ed25519
-
-
-def _invalid_signature() -> type[Exception]:
-    from cryptography.exceptions import InvalidSignature
-
-    return InvalidSignature

@@ -126,10 +126,9 @@ def _told(run: Run) -> dict[str, Any]:
 
 def _origins(folder: Path) -> dict[str, int]:
     """How many labels are of each origin; none known of a run that keeps no labels."""
-    import pyarrow.parquet as pq
-
     from leaven.evaluate.lineage import FILE
+    from leaven.evaluate.tables import read_parquet
 
     if not (folder / FILE).is_file():
         return {}
-    return dict(Counter(pq.read_table(folder / FILE, columns=["origin"])["origin"].to_pylist()))
+    return dict(Counter(read_parquet(folder / FILE, ["origin"])["origin"].to_pylist()))

@@ -24,8 +24,9 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from leaven.core.errors import DataError, MissingExtraError, SettingError, StoreError
+from leaven.core.sealing import encryption_keys
 
-__all__ = ["RUNS", "STORE", "Store", "store_at"]
+__all__ = ["RUNS", "STORE", "Store", "store_at", "take_turn"]
 
 #: The store that is used where none is named, beside the runs; and where runs are by default.
 STORE, RUNS = "leaven.db", "runs"
@@ -56,6 +57,7 @@ class Store:
         Raises SettingError for an address that is none, StoreError where it cannot be opened, and
         MissingExtraError without the driver that it needs.
         """
+        encryption_keys()  # a wrong one is told of before anything is written
         url = _url(address)
         self.address = str(address)
         self._shown = _shown(url)
@@ -85,9 +87,7 @@ class Store:
         with _told(self._shown), self._engine.connect() as connection:
             connection = connection.execution_options(leaven_writes=True)
             with connection.begin():
-                if not self._lite:
-                    lock = text("SELECT pg_advisory_xact_lock(:ours, :scope)")
-                    connection.execute(lock, {"ours": _OUR_LOCK, "scope": scope})
+                take_turn(connection, scope)
                 yield connection
 
     def close(self) -> None:
@@ -110,6 +110,17 @@ class Store:
                 raise StoreError(
                     f"'{self._shown}' is of a newer Leaven: {unknown}. Use that one."
                 ) from unknown
+
+
+def take_turn(connection: Connection, scope: int) -> None:
+    """Wait until no other transaction is in this scope, and be in it alone to the end of this one.
+
+    SQLite has one writer anyhow. Who takes several turns takes them in one order, lest two wait for
+    each other.
+    """
+    if connection.dialect.name != "sqlite":
+        lock = text("SELECT pg_advisory_xact_lock(:ours, :scope)")
+        connection.execute(lock, {"ours": _OUR_LOCK, "scope": scope})
 
 
 def store_at(address: str | Path | None, otherwise: str) -> Store:

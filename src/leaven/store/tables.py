@@ -23,6 +23,8 @@ from sqlalchemy import (
     text,
 )
 
+from leaven.store.sealed import SealedJSON, SealedText
+
 __all__ = ["METADATA", "OPEN", "answers", "events", "leases", "queues", "tasks"]
 
 METADATA = MetaData(
@@ -57,9 +59,9 @@ tasks = Table(
     Column("content", String(64), nullable=False),
     Column("kind", String(20), nullable=False),
     Column("batch", String(80), nullable=False),
-    Column("shown", JSON, nullable=False),
+    Column("shown", SealedJSON("tasks.shown"), nullable=False),
     Column("guess", JSON, nullable=False),
-    Column("reason", Text, nullable=False),
+    Column("reason", SealedText("tasks.reason"), nullable=False),
     Column("origin", JSON, nullable=False),
     Column("truth", Text),
     Column("priority", Float, nullable=False),
@@ -119,7 +121,7 @@ events = Table(
     Column("guess", Text),
     Column("confidence", Float),
     Column("key", String(80), unique=True),
-    Column("note", Text),
+    Column("note", SealedText("events.note")),
     Index("ix_events_queue", "queue", "id"),
     Index("ix_events_task", "task"),
     sqlite_autoincrement=True,

@@ -43,7 +43,7 @@ def revoke(
     if not reason.strip():
         raise DataError("Say why: the reason stands in the history of each label.")
     query = (
-        select(tasks.c.id, tasks.c.record, answers.c.person, answers.c.label)
+        select(tasks.c.id, tasks.c.record, answers.c.person, answers.c.label, events.c.note)
         .join(tasks, tasks.c.id == answers.c.task)
         .join(events, events.c.id == answers.c.event)
         .where(tasks.c.queue == queue.id)
@@ -51,10 +51,10 @@ def revoke(
     )
     if person is not None:
         query = query.where(answers.c.person == person)
-    if file is not None:
-        query = query.where(events.c.note == imported_from(file))
     with queue.store.read() as connection:
         found = connection.execute(query).all()
+    if file is not None:  # not asked of the database, where notes may be encrypted
+        found = [row for row in found if row.note == imported_from(file)]
     if not found and person is not None:
         with queue.store.read() as connection:
             ever = select(events.c.person).where(

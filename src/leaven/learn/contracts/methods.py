@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +19,16 @@ from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
 from leaven.data.modality import MODALITIES
 from leaven.learn.contracts.check import Check, require, run_all
-from leaven.learn.contracts.fits import gains, goes_on_exactly, same, whole_fit
+from leaven.learn.contracts.fits import Fit, gains, goes_on_exactly, same, whole_fit
 from leaven.learn.head import Head
-from leaven.learn.method import METHODS, Method, Problem
+from leaven.learn.method import METHODS, Method, Problem, Step
 from leaven.learn.network import Network
 from leaven.learn.objective import Loss, Moment, Objective
 from leaven.learn.train import LoopMethod
 
 __all__ = ["EXCLUDED", "METHOD_CHECKS", "Made", "check_method", "made_problem"]
 
-_SHORT = 30  # steps, where only sameness is asked
+_SHORT = 30  # steps, where only sameness is asked; enough for FixMatch to accept guesses
 _LONG = 100  # steps, where something must be learnt
 #: Steps of methods that have learnt little after 100: of targets that are means of a record's last
 #: visits, and of weak forces upon the features.
@@ -156,54 +158,96 @@ def _elsewhere(
     return moved
 
 
-def check_method(name: str) -> list[str]:
-    """Hold the method of this name to all checks that apply; returns their names.
+class _Subject:
+    """A method, and the fits of it that several checks look at, each made once."""
+
+    def __init__(self, method: Method) -> None:
+        self.method = method
+        self._long: dict[int, tuple[Network, list[Step]]] = {}
+        self._alone: dict[tuple[str, int], Network] = {}
+
+    @cached_property
+    def made(self) -> Made:
+        """The problem where only sameness is asked."""
+        return made_problem(self.method)
+
+    @property
+    def problem(self) -> Problem:
+        """What of it the method gets."""
+        return self.made.problem
+
+    @cached_property
+    def fit(self) -> Fit:
+        """Its fit."""
+        torch.manual_seed(1)
+        return Fit.of(self.method, self.problem)
+
+    @cached_property
+    def told(self) -> Network:
+        """A second fit, from another state of the generator, with the hidden labels there."""
+        wrong = (self.made.truth + 1) % self.problem.classes
+        wrong[self.problem.train] = self.made.truth[self.problem.train]
+        torch.manual_seed(2)
+        return whole_fit(self.method, replace(self.problem, targets=wrong))[0]
+
+    def taught(self, seed: int = 0) -> Made:
+        """The problem where something must be learnt."""
+        return made_problem(self.method, seed, _SLOW.get(self.method.name, _LONG))
+
+    def long(self, seed: int = 0) -> tuple[Network, list[Step]]:
+        """Its fit: the network, and the steps."""
+        if seed not in self._long:
+            self._long[seed] = whole_fit(self.method, self.taught(seed).problem)
+        return self._long[seed]
+
+    def alone(self, encoder: str, seed: int = 0) -> Network:
+        """The fit of its supervised part, with this encoder."""
+        if (encoder, seed) not in self._alone:
+            problem = replace(self.taught(seed).problem, encoder=encoder)
+            self._alone[encoder, seed], _ = whole_fit(METHODS[self.method.baseline], problem)
+        return self._alone[encoder, seed]
+
+
+def check_method(name: str, checks: Sequence[Check] | None = None) -> list[str]:
+    """Hold the method of this name to the checks that apply, or those given; returns their names.
 
     Raises BrokenContract at the first that fails.
     """
-    asked = [check for check in METHOD_CHECKS if (name, check.name) not in EXCLUDED]
-    return run_all(asked, METHODS[name], name)
+    asked = METHOD_CHECKS if checks is None else checks
+    kept = [check for check in asked if (name, check.name) not in EXCLUDED]
+    return run_all(kept, _Subject(METHODS[name]), name)
 
 
-def _trains_every_tensor(method: Method) -> None:
+def _trains_every_tensor(subject: _Subject) -> None:
     """Without decay, only a gradient moves a tensor; those that move none were forgotten."""
-    fit = method.fit(made_problem(method).problem)
-    state = next(fit).state
-    require(state is not None, "a method that takes steps must yield its state with each")
-    assert state is not None
-    named = [(n, p) for n, p in state.network.named_parameters() if p.requires_grad]
-    trained = [(n, p.detach().clone()) for n, p in named]
-    average = {n: p.clone() for n, p in state.average.named_parameters()}
-    for _ in fit:
-        pass
+    fit = subject.fit
+    require(bool(fit.first), "a method that takes steps must yield its state with each")
+    trained = fit.first["network"]
     require(bool(trained), "the network has nothing to train")
-    now = dict(state.network.named_parameters())
-    still = [name for name, before in trained if torch.equal(before, now[name])]
+    still = fit.still("network")
     require(not still, f"training leaves these tensors as they were: {', '.join(still)}")
-    kept = dict(state.average.named_parameters())
-    still = [name for name, _ in trained if torch.equal(average[name], kept[name])]
+    still = [name for name in fit.still("average") if name in trained]
     require(not still, f"these averaged tensors do not follow: {', '.join(still)}")
 
 
-def _unlabelled_term_counts(method: Method) -> None:
+def _unlabelled_term_counts(subject: _Subject) -> None:
     """A loss between a tensor and itself is zero, or has no gradient: neither may be."""
-    problem = made_problem(method, steps=_LONG).problem
-    fitted, steps = whole_fit(method, problem)
+    fitted, steps = subject.long()
     terms = [float(t) for s in steps for n, t in s.terms.items() if n != "supervised"]
     require(bool(np.isfinite(terms).all()), "a term of the loss is not a finite number")
     require(any(terms), "the terms of the unlabelled records are zero in every step")
-    alone, _ = whole_fit(METHODS[method.baseline], problem)
+    alone = subject.alone(subject.problem.encoder)
     require(not same(fitted, alone), "the unlabelled term changes no weight")
 
 
-def _zero_weight_is_supervised(method: Method) -> None:
+def _zero_weight_is_supervised(subject: _Subject) -> None:
     """The baseline is the same code on the same batches: nothing else differs."""
+    method = subject.method
     assert isinstance(method, LoopMethod)
     objective: Any = method.objective
     silent = replace(method, objective=replace(objective, weight=0.0))
-    problem = made_problem(method).problem
-    one, steps = whole_fit(silent, problem)
-    other, alone = whole_fit(METHODS[method.baseline], problem)
+    one, steps = whole_fit(silent, subject.problem)
+    other, alone = whole_fit(METHODS[method.baseline], subject.problem)
     losses = [[float(step.terms["supervised"]) for step in run] for run in (steps, alone)]
     require(losses[0] == losses[1], "with weight zero the loss is not the supervised one")
     require(same(one, other), "with weight zero the weights are not the supervised ones")
@@ -242,41 +286,35 @@ class _Watched(Objective):
         return loss
 
 
-def _teacher_takes_no_gradient(method: Method) -> None:
+def _teacher_takes_no_gradient(subject: _Subject) -> None:
+    method = subject.method
     assert isinstance(method, LoopMethod)
-    whole_fit(replace(method, objective=_Watched(method.objective)), made_problem(method).problem)
+    whole_fit(replace(method, objective=_Watched(method.objective)), subject.problem)
 
 
-def _hidden_labels_stay_hidden(method: Method) -> None:
-    """Labels outside `train`, were they there, change nothing."""
-    made = made_problem(method)
-    wrong = (made.truth + 1) % made.problem.classes
-    wrong[made.problem.train] = made.truth[made.problem.train]
-    one, _ = whole_fit(method, made.problem)
-    other, _ = whole_fit(method, replace(made.problem, targets=wrong))
-    require(same(one, other), "labels of records outside `train` change the weights")
-
-
-def _repeats(method: Method) -> None:
+def _repeats(subject: _Subject) -> None:
     """The state of the global generator beforehand makes no difference either."""
-    problem = made_problem(method).problem
-    torch.manual_seed(1)
-    one, _ = whole_fit(method, problem)
+    if same(subject.fit.network, subject.told):
+        return  # though more was changed
     torch.manual_seed(2)
-    other, _ = whole_fit(method, problem)
-    require(same(one, other), "two fits with one seed differ")
+    other, _ = whole_fit(subject.method, subject.problem)
+    require(same(subject.fit.network, other), "two fits with one seed differ")
 
 
-def _seed_counts(method: Method) -> None:
-    problem = made_problem(method).problem
-    one, _ = whole_fit(method, problem)
-    other, _ = whole_fit(method, replace(problem, seed=problem.seed + 1))
-    require(not same(one, other), "another seed gives the same weights")
+def _hidden_labels_stay_hidden(subject: _Subject) -> None:
+    """Labels outside `train`, were they there, change nothing."""
+    kept = same(subject.fit.network, subject.told)
+    require(kept, "labels of records outside `train` change the weights")
 
 
-def _saves_whole(method: Method) -> None:
-    made = made_problem(method)
-    network, _ = whole_fit(method, made.problem)
+def _seed_counts(subject: _Subject) -> None:
+    another = replace(subject.problem, seed=subject.problem.seed + 1)
+    other, _ = whole_fit(subject.method, another)
+    require(not same(subject.fit.network, other), "another seed gives the same weights")
+
+
+def _saves_whole(subject: _Subject) -> None:
+    made, network = subject.made, subject.fit.network
     with tempfile.TemporaryDirectory() as folder:
         network.save(Path(folder))
         again = Network.load(Path(folder))
@@ -284,46 +322,44 @@ def _saves_whole(method: Method) -> None:
     require(np.array_equal(before, after), "a network that was saved and loaded says otherwise")
 
 
-def _resumes_exactly(method: Method) -> None:
-    goes_on_exactly(method, made_problem(method).problem)
+def _resumes_exactly(subject: _Subject) -> None:
+    goes_on_exactly(subject.method, subject.problem, subject.fit)
 
 
-def _beats_chance(method: Method) -> None:
-    made = made_problem(method, steps=_LONG)
-    network, _ = whole_fit(method, made.problem)
-    accuracy, chance = made.accuracy(network), 1 / made.problem.classes
+def _beats_chance(subject: _Subject) -> None:
+    network, _ = subject.long()
+    accuracy, chance = subject.taught().accuracy(network), 1 / subject.problem.classes
     require(accuracy > 2 * chance, f"accuracy {accuracy:.2f} where chance has {chance:.2f}")
 
 
-def _beats_its_supervised_part(method: Method) -> None:
+def _beats_its_supervised_part(subject: _Subject) -> None:
     def gained(seed: int) -> float:
-        made = made_problem(method, seed, _SLOW.get(method.name, _LONG))
-        network, _ = whole_fit(method, made.problem)
-        other = METHODS[method.baseline]
-        encoder = other.default_encoder(made.problem.views)
-        alone, _ = whole_fit(other, replace(made.problem, encoder=encoder))
-        return made.accuracy(network) - made.accuracy(alone)
+        made = subject.taught(seed)
+        network, _ = subject.long(seed)
+        encoder = METHODS[subject.method.baseline].default_encoder(made.problem.views)
+        return made.accuracy(network) - made.accuracy(subject.alone(encoder, seed))
 
     gains(gained, "its supervised part")
 
 
-def _stepped(method: Method) -> bool:
-    return method.stepped
+def _stepped(subject: _Subject) -> bool:
+    return subject.method.stepped
 
 
-def _in_loop(method: Method) -> bool:
-    return isinstance(method, LoopMethod) and method.unlabelled
+def _in_loop(subject: _Subject) -> bool:
+    return isinstance(subject.method, LoopMethod) and subject.method.unlabelled
 
 
-def _weighted(method: Method) -> bool:
-    if not isinstance(method, LoopMethod) or not method.unlabelled:
+def _weighted(subject: _Subject) -> bool:
+    if not _in_loop(subject):
         return False
-    objective: Any = method.objective
+    assert isinstance(subject.method, LoopMethod)
+    objective: Any = subject.method.objective
     return is_dataclass(objective) and any(f.name == "weight" for f in fields(objective))
 
 
-def _reads_unlabelled(method: Method) -> bool:
-    return method.unlabelled
+def _reads_unlabelled(subject: _Subject) -> bool:
+    return subject.method.unlabelled
 
 
 _NO_STEPS = "it is fitted at one stroke"

@@ -22,6 +22,8 @@ def side_by_side(work: Callable[[Piece], Result], pieces: Iterable[Piece]) -> li
     for nobody, and say the same on any number of threads.
     """
     threads = torch.get_num_threads()
+    if threads == 1:
+        return [work(piece) for piece in pieces]
     try:
         torch.set_num_threads(1)
         with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -5,7 +5,6 @@ Where nobody brings a committee, `bagged` makes one of the labelled records.
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import SettingError
+from leaven.core.files import scratch
 from leaven.data.dataset import Index
 from leaven.label.asking.pool import Numbers, Pool, blocks
 from leaven.label.asking.strategy import STRATEGIES, Asked, Strategy, highest
@@ -136,7 +136,7 @@ def gathered(models: Sequence[Member], embeddings: Numbers, classes: int) -> Num
     if 4 * np.prod(shape, dtype=np.int64) <= _IN_MEMORY:
         found = np.empty(shape, np.float32)
     else:
-        with tempfile.TemporaryFile(prefix="leaven-committee-") as file:
+        with scratch("leaven-committee-") as file:
             found = np.memmap(file, np.float32, "w+", shape=shape)
     for part in blocks(len(embeddings), max(embeddings.shape[1], classes)):
         rows = np.asarray(embeddings[part])
