@@ -1,0 +1,51 @@
+"""The verb for Kubernetes: manifests of a service, written to a folder."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from leaven.core.errors import SettingError
+
+__all__ = ["k8s"]
+
+
+def k8s(
+    folder: str | Path,
+    service: str,
+    image: str,
+    *,
+    review: str | None = None,
+    review_host: str | None = None,
+    data: str | None = None,
+    fit: dict[str, Any] | None = None,
+    **settings: Any,
+) -> dict[str, Any]:
+    """Write the manifests of a service: kustomize bases, overlays, and a Dockerfile.
+
+    Parameters
+    ----------
+    folder : bases in it are written anew, overlays only where there are none.
+    review, review_host : the run or data in the volume that people are asked about, and the name
+        by which its pages are reached; no pages without.
+    data, fit : what is trained on, and settings of `Training`; nothing is trained without.
+    settings : of `leaven.operate.kubernetes.plan.Plan`.
+
+    Returns `folder`, `name`, and the paths that were `written`, `kept` and `removed`. Raises
+    SettingError for what cannot be used.
+    """
+    from leaven.operate.kubernetes.kustomize import write
+    from leaven.operate.kubernetes.plan import Plan, Review, Training
+
+    if (review is None) != (review_host is None):
+        raise SettingError(
+            "review_host", "given with what is reviewed, and only then", review_host,
+            "Name both: --review /leaven/runs/RUN --review-host labels.example.org.",
+        )  # fmt: skip
+    if data is None and fit:
+        raise SettingError("data", "given where something is said of fits", None)
+    pages = Review(review, review_host) if review and review_host else None
+    training = None if data is None else Training(data, **(fit or {}))
+    plan = Plan(service, image, review=pages, training=training, **settings)
+    return {"folder": str(folder), "name": plan.name} | asdict(write(plan, Path(folder)))

@@ -1,0 +1,1 @@
+"""Runs and releases told to MLflow: what is said of a run, and the one adapter that says it."""
