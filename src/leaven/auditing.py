@@ -101,6 +101,7 @@ def finish(
     target: float = 0.9,
     store: str | Path | None = None,
     queue: str | None = None,
+    by: str = "?",
     progress: Listener | None = None,
 ) -> dict[str, Any]:
     """Write the whole set with a label each, as far as it is known or shown to be good enough.
@@ -108,13 +109,15 @@ def finish(
     Given labels and people's answers as they are; beyond these the model's answer where it is
     `confidence` sure and audits show that at least `target` of its class are right. The table has
     `id`, `content`, `label` (null where nothing may be said), `origin` (`given`, `person`,
-    `model`) and `confidence` of the model's. Returns the counts, and the verdict on each class.
+    `model`) and `confidence` of the model's. Returns the counts, and the verdict on each class. The
+    audit log notes it as done by `by`.
     """
     from leaven.evaluate.tables import write_table
     from leaven.label.place import place_of
     from leaven.label.results import labels
     from leaven.label.trust.auditing import judge
     from leaven.label.trust.finishing import finished
+    from leaven.store.audit import AuditLog
 
     write_table(None, Path(out))
     tell = progress or (lambda _: None)
@@ -134,8 +137,10 @@ def finish(
         accepted={found.classes[one.of] for one in verdicts if one.accepts},
         confidence=confidence,
     )
-    write_table(table, Path(out))
     counts = Counter(one or "none" for one in table["origin"].to_pylist())
+    told = {"file": Path(out).name, "run": opened.folder.name, "target": target, **counts}
+    AuditLog(found.store).add(by, "labels.finished", found.name, told)
+    write_table(table, Path(out))
     return {
         "records": len(dataset),
         "unreadable": len(whole) - len(dataset),

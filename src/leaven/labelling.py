@@ -168,20 +168,25 @@ def export(
     *,
     store: str | Path | None = None,
     queue: str | None = None,
+    by: str = "?",
 ) -> pa.Table:
     """The labels that people gave, one row a record; see `label.results.labels`.
 
-    Written to `out` as CSV, Parquet or JSON Lines by its ending. `leaven fit DATA --answers FILE`
-    reads them.
+    Written to `out` as CSV, Parquet or JSON Lines by its ending, which the audit log notes as done
+    by `by`. `leaven fit DATA --answers FILE` reads them.
     """
     from leaven.evaluate.tables import write_table
     from leaven.label.place import place_of
     from leaven.label.results import labels
+    from leaven.store.audit import AuditLog
 
     if out is not None:
         write_table(None, Path(out))
-    table = labels(place_of(run, store, queue).open())
+    found = place_of(run, store, queue).open()
+    table = labels(found)
     if out is not None:
+        told = {"file": Path(out).name, "records": table.num_rows}
+        AuditLog(found.store).add(by, "labels.exported", found.name, told)
         write_table(table, Path(out))
     return table
 
@@ -204,6 +209,7 @@ def import_labels(
     from leaven.label.queue import Ask
     from leaven.label.results import standing, tasks_of
     from leaven.label.trust.revoking import imported_from, revocations
+    from leaven.store.audit import AuditLog
 
     place = place_of(run, store, queue)
     found = place.open()
@@ -215,11 +221,13 @@ def import_labels(
     found.add([replace(blank, record=name, **shown.get(name, {})) for name in new])
     by_record |= tasks_of(found, new)
     before = {(one.record, one.person, one.label) for one in standing(found)}
+    told = {"file": Path(file).name, "answers": len(rows)}
+    AuditLog(found.store).add(person, "labels.imported", found.name, told)
     again, note, times = 0, imported_from(Path(file).name), revocations(found)
     for name, label, who in rows:
         again += (name, who, label) in before
-        told = [found.name, name, who, label, *(["again"] * times[who])]
-        key = hashlib.sha256("\x1f".join(told).encode()).hexdigest()
+        own = [found.name, name, who, label, *(["again"] * times[who])]
+        key = hashlib.sha256("\x1f".join(own).encode()).hexdigest()
         found.answer(by_record[name], who, label, key=key, note=note)
     return {"answers": len(rows), "again": again, "unknown": len(set(new) - shown.keys())}
 
@@ -336,6 +344,7 @@ def _rows(file: str | Path, classes: Sequence[str]) -> list[tuple[str, str, str]
     import pyarrow as pa
 
     from leaven.core.errors import UnknownNameError
+    from leaven.data.formulas import restored
     from leaven.data.labels import clean_labels
     from leaven.data.readers import read_tables
 
@@ -348,7 +357,7 @@ def _rows(file: str | Path, classes: Sequence[str]) -> list[tuple[str, str, str]
     names = table["id"].cast(pa.string()).to_pylist()
     who = table["person"].cast(pa.string()).to_pylist() if "person" in table.column_names else []
     rows = [
-        (name, label, (who[i] or "") if who else "")
+        (restored(name), restored(label), restored(who[i] or "") if who else "")
         for i, (name, label) in enumerate(zip(names, labels, strict=True))
         if name is not None and label is not None
     ]

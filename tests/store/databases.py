@@ -15,12 +15,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from leaven.store.store import Store
 from tests.store.history import Clock
 
-MakeAddress = Callable[[], str]
+MakeAddress = Callable[..., str]
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def clock() -> Clock:
 def postgres() -> Iterator[MakeAddress]:
     """A server of its own for this session; each call gives the address of a new database.
 
+    The new one is empty, or a copy of the one whose address is given, which nobody may have open.
     It listens on a socket in its folder alone. A shell holds it, which ends it when its input
     does: also when the tests are killed.
     """
@@ -61,10 +62,11 @@ def postgres() -> Iterator[MakeAddress]:
                 time.sleep(0.05)
         number = itertools.count()
 
-        def make() -> str:
+        def make(copied: str = "") -> str:
             name = f"n{next(number)}"
+            whole = f" TEMPLATE {make_url(copied).database}" if copied else ""
             with admin.connect() as connection:
-                connection.execute(text(f"CREATE DATABASE {name}"))
+                connection.execute(text(f"CREATE DATABASE {name}{whole}"))
             return f"postgresql+psycopg://leaven@/{name}?host={folder}"
 
         yield make
@@ -86,13 +88,33 @@ def _programs() -> Path:
     pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
 
 
+@pytest.fixture(scope="session")
+def whole_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A database with its schema, to be copied: its steps take longer than most tests."""
+    file = tmp_path_factory.mktemp("whole") / "labels.db"
+    Store(file).close()
+    return file
+
+
+@pytest.fixture(scope="session")
+def whole_postgres(postgres: MakeAddress) -> str:
+    """The same on the server."""
+    address = postgres()
+    Store(address).close()
+    return address
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty database, of each kind in turn."""
+    """A database of each kind in turn: an empty one, or what `store` opens for who asks for it."""
+    made, asked = request.getfixturevalue, "store" in request.fixturenames
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'labels.db'}"
-    made: str = request.getfixturevalue("postgres")()
-    return made
+        file = tmp_path / "labels.db"
+        if asked:
+            shutil.copy(made("whole_sqlite"), file)
+        return f"sqlite:///{file}"
+    new: str = made("postgres")(*([made("whole_postgres")] if asked else []))
+    return new
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from contextlib import suppress
 from sqlalchemy import select
 
 from leaven.core.errors import LeavenError
+from leaven.store.audit import AuditLog
 from leaven.store.passwords import Cost
 from leaven.store.people import ROLES, People
 from leaven.store.people_tables import invitations, people_events, sessions, users
@@ -48,6 +49,7 @@ def act(address: str, chance: random.Random, steps: int) -> None:
 
 def check(store: Store) -> None:
     """Assert that the users are as the history tells, and that somebody can let people in."""
+    assert AuditLog(store).check().fault is None
     with store.read() as connection:
         rows = {row.name: row for row in connection.execute(select(users))}
         past = connection.execute(select(people_events).order_by(people_events.c.id)).all()

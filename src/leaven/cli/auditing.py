@@ -113,7 +113,7 @@ def finish(
 
         told = auditing.finish(
             run, out, data, confidence=confidence, target=target, store=store, queue=queue,
-            progress=listener,
+            by=getpass.getuser(), progress=listener,
         )  # fmt: skip
     if as_json:
         print_json(told)

@@ -200,7 +200,7 @@ def export(
     from leaven import labelling
     from leaven.cli.console import new_console, say
 
-    table = labelling.export(run, out, store=store, queue=queue)
+    table = labelling.export(run, out, store=store, queue=queue, by=getpass.getuser())
     if as_json:
         print_json({"file": out, "labels": table.num_rows})
         return

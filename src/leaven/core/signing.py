@@ -35,7 +35,7 @@ def public_key() -> str | None:
 def sign(told: bytes) -> tuple[str, str]:
     """The signature of these bytes and the public key of who signs, in base64; both "" without key.
 
-    Raises SettingError for a key that is none, MissingExtraError for one without the extra `crypto`.
+    Raises SettingError for a key that is none, MissingExtraError without the extra `crypto`.
     """
     private = _key(SIGNING)
     if private is None:

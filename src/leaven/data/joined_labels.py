@@ -11,6 +11,7 @@ import pyarrow as pa
 from leaven.core.errors import DataError
 from leaven.core.wording import count, many
 from leaven.data.dataset import Dataset, Finding
+from leaven.data.formulas import restored
 from leaven.data.labels import clean_labels
 from leaven.data.readers import read_tables
 
@@ -19,8 +20,8 @@ __all__ = ["join_labels"]
 _KEYS = ("content", "id")
 #: Origins of labels that nobody gave.
 _GUESSES = ("model", "rule")
-#: How a text begins that is written to CSV with a quote before it, lest a spreadsheet runs it.
-_FORMULA = ("=", "+", "-", "@")
+#: How a table says that a label was brought about by the model's own action.
+_CAUSED = ("true", "1", "yes")
 
 
 def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
@@ -30,7 +31,9 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
     that equal it; where it is empty the `id` counts. A record that has a label keeps it where the
     table says nothing of it. Rows of no record here, and labels that differ from those that were
     there, are findings; so are rows whose `origin` is a `model` or a `rule`: they are guesses, and
-    are left out. Who gave a label (`people`, else the file) is kept in `meta` as `by`.
+    are left out. So are labels that are marked as `caused`: what was done because of a prediction
+    brought them about, and they teach and judge nothing. Who gave a label (`people`, else the
+    file) is kept in `meta` as `by`.
 
     Raises DataError for a table without these columns, or one that names a record twice and
     differently.
@@ -44,19 +47,22 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
         )
     found: dict[tuple[str, str], str] = {}
     givers: dict[tuple[str, str], str] = {}
-    guessed = 0
+    guessed = caused = 0
     columns = [table[key].cast(pa.string()).to_pylist() for key in keys]
     labels = clean_labels(table["label"]).to_pylist()
-    origins, people = (_texts(table, name) for name in ("origin", "people"))
-    for label, origin, who, *named in zip(labels, origins, people, *columns, strict=True):
-        known = [pair for pair in zip(keys, named, strict=True) if pair[1]]
+    told = [_texts(table, name) for name in ("origin", "people", "caused")]
+    for label, origin, who, cause, *named in zip(labels, *told, *columns, strict=True):
+        known = [(key, restored(one)) for key, one in zip(keys, named, strict=True) if one]
         if not known or label is None:
             continue
-        if origin in _GUESSES:
+        if (origin or "").partition(":")[0] in _GUESSES:  # model:1a2b3c says which
             guessed += 1
             continue
-        givers[known[0]] = who or Path(path).name
-        label = label[1:] if label[0] == "'" and label[1:2] in _FORMULA else label
+        if cause is not None and cause.strip().lower() in _CAUSED:
+            caused += 1
+            continue
+        givers[known[0]] = restored(who) if who else Path(path).name
+        label = restored(label)
         if found.setdefault(known[0], label) != label:
             raise DataError(
                 f"'{path}' says both {found[known[0]]!r} and {label!r} of the record "
@@ -86,6 +92,10 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
         said = many(guessed, "label is", "labels are")
         message = f"{said} a model's or a rule's guess, and left out."
         findings.append(Finding("labels-guessed", "info", message, guessed))
+    if caused:
+        said = many(caused, "label was", "labels were")
+        message = f"{said} caused by what was done because of a prediction, and left out."
+        findings.append(Finding("labels-caused", "info", message, caused))
     if changed:
         (old, new), most = max(changed.items(), key=lambda pair: pair[1])
         total = sum(changed.values())

@@ -13,8 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Table, and_, delete, exists, func, insert, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, and_, delete, exists, func, insert, or_, select, update
 from sqlalchemy.sql import Select
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
@@ -28,8 +27,10 @@ from leaven.label.tasks import (
     check_seconds,
     check_text,
 )
+from leaven.store import audit
 from leaven.store.store import Store
 from leaven.store.tables import OPEN, answers, events, leases, queues, tasks
+from leaven.store.upsert import put
 
 __all__ = ["Ask", "Queue", "Receipt", "Task", "queue_names"]
 
@@ -259,10 +260,12 @@ class Queue:
                 confidence=row.guess[0][1] if row.guess else None,
             )  # fmt: skip
             standing = {"label": label, "final": final, "event": event}
-            _put(connection, answers, {"task": task, "person": person}, standing)
+            put(connection, answers, {"task": task, "person": person}, standing)
             self._count(connection, row)
             held = and_(leases.c.task == task, leases.c.person == person)
             connection.execute(delete(leases).where(held))
+            if final:
+                self._audit(connection, person, "settled", task=task, label=label, event=event)
         return Receipt(event, late=late)
 
     def undo(self, person: str, *, task: int | None = None, seconds: float = _LEASE) -> Task | None:
@@ -291,13 +294,15 @@ class Queue:
                 return None
             mine = and_(answers.c.task == one.task, answers.c.person == person)
             connection.execute(delete(answers).where(mine))
-            self._note(connection, one.task, person, "undone", label=one.label)
+            event = self._note(connection, one.task, person, "undone", label=one.label)
             stands = one.final and self._restore(connection, one)
             row = self._find(connection, one.task)
             theirs = select(func.count()).where(
                 leases.c.task == one.task, leases.c.person != person, leases.c.until > now
             )
             missing = self._count(connection, row)
+            if one.final:
+                self._audit(connection, person, "unsettled", task=one.task, event=event)
             if stands or missing <= connection.execute(theirs).scalar_one():
                 return Task.of(row, 0.0)
             self._hold(connection, one.task, person, now + seconds)
@@ -306,8 +311,7 @@ class Queue:
     def revoke(self, given: Sequence[tuple[int, str]], *, by: str, reason: str) -> int:
         """Take back the answers of these people to these tasks, (task, person); returns how many.
 
-        They stay in the history, whose note says who revoked them and why; the tasks want answers
-        again.
+        They stay in the history, whose note says who revoked them and why; their tasks open again.
         """
         check_name("by", by)
         check_text("reason", reason)
@@ -321,6 +325,8 @@ class Queue:
                     self._note(connection, task, person, "revoked", label=row.label, note=note)
                     self._count(connection, self._find(connection, task))
                     gone += 1
+            told = {"answers": gone, "people": sorted({who for _, who in given})}
+            self._audit(connection, by, "revoked", reason=reason, **told)
         return gone
 
     def left(self, person: str) -> int:
@@ -357,7 +363,7 @@ class Queue:
             confidence=old.confidence, note="stands again",
         )  # fmt: skip
         standing = {"label": old.label, "final": False, "event": event}
-        _put(connection, answers, {"task": old.task, "person": old.person}, standing)
+        put(connection, answers, {"task": old.task, "person": old.person}, standing)
         return True
 
     def _check(self, ask: Ask) -> None:
@@ -410,6 +416,9 @@ class Queue:
         row = self._event(task, person, kind, **told)
         return int(connection.execute(insert(events).returning(events.c.id), row).scalar_one())
 
+    def _audit(self, connection: Connection, who: str, act: str, **told: Any) -> None:
+        audit.note(connection, who, f"labels.{act}", self.name, told, at=self._clock())
+
     def _find(self, connection: Connection, task: int) -> Any:
         query = select(tasks).where(tasks.c.id == task, tasks.c.queue == self.id)
         row = connection.execute(query).one_or_none() if 0 < task < _TASKS else None
@@ -418,7 +427,7 @@ class Queue:
         return row
 
     def _hold(self, connection: Connection, task: int, person: str, until: float) -> None:
-        _put(connection, leases, {"task": task, "person": person}, {"until": until})
+        put(connection, leases, {"task": task, "person": person}, {"until": until})
 
     def _count(self, connection: Connection, row: Any) -> int:
         """Bring the task's number of missing answers up to date with those that stand."""
@@ -434,15 +443,6 @@ class Queue:
         withdrawn = exists().where(events.c.task == task, events.c.kind == "withdrawn")
         blank = exists().where(tasks.c.id == task, tasks.c.kind == "import", tasks.c.content == "")
         return bool(connection.execute(select(or_(final, withdrawn, blank))).scalar())
-
-
-def _put(
-    connection: Connection, table: Table, keys: dict[str, Any], values: dict[str, Any]
-) -> None:
-    """Insert a row, or change the one that has these keys."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    row = dialect.insert(table).values(**keys, **values)
-    connection.execute(row.on_conflict_do_update(index_elements=list(keys), set_=values))
 
 
 def _parts(whole: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -43,6 +43,7 @@ from leaven.serve.guard import Guard
 from leaven.serve.listening import check_tls, is_local, listening
 from leaven.serve.overview import cards, curve_chart, overview, words
 from leaven.serve.plots import Bought
+from leaven.serve.safety import PAGES, Safe
 from leaven.serve.settling import SettleDesk
 from leaven.store.people import People, covers
 from leaven.store.sessions import SignInError
@@ -174,7 +175,7 @@ def application(
         },
         lifespan=lifespan,
     )  # fmt: skip
-    return Guard(inner, entry, hosts)
+    return Safe(Guard(inner, entry, hosts), PAGES)
 
 
 def serve(

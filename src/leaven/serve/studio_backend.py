@@ -33,6 +33,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from leaven.core.errors import LeavenError, SettingError
 from leaven.label.queue import Queue
@@ -42,6 +43,7 @@ from leaven.label.studio.config import Config
 from leaven.label.studio.known import Known
 from leaven.label.studio.tasks import asked_in, prediction
 from leaven.serve.listening import listening
+from leaven.serve.safety import ANSWERS, Safe
 
 __all__ = ["News", "application", "connect", "serve"]
 
@@ -164,7 +166,7 @@ class News:
 
 def application(
     known: Known, *, secret: str, news: News | None = None, opened: Callable[[], object] = int
-) -> Starlette:
+) -> ASGIApp:
     """The backend as an ASGI application.
 
     Parameters
@@ -226,7 +228,7 @@ def application(
 
         return answered
 
-    return Starlette(
+    inner = Starlette(
         routes=[
             Route("/", guarded(health)),
             Route("/health", guarded(health)),
@@ -237,6 +239,7 @@ def application(
         exception_handlers={LeavenError: _failed},
         lifespan=lifespan,
     )
+    return Safe(inner, ANSWERS)
 
 
 def connect(client: Client, project: int, url: str, version: str, secret: str) -> list[str]:

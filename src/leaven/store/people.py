@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, or_, select, update
 
 from leaven.core.errors import DataError, SettingError, StoreError, UnknownNameError
+from leaven.store import audit
 from leaven.store.passwords import Cost, check_password, digest, hashed, new_secret
 from leaven.store.people_tables import invitations, people_events, sessions, tokens, users
 from leaven.store.store import Store
@@ -271,9 +272,11 @@ class People:
     def note(
         self, connection: Connection, by: str, kind: str, about: str, note: str | None = None
     ) -> None:
-        """Add to the history."""
-        row = {"at": self.clock(), "person": by, "kind": kind, "about": about, "note": note}
+        """Add to the history, and to the audit log."""
+        now = self.clock()
+        row = {"at": now, "person": by, "kind": kind, "about": about, "note": note}
         connection.execute(insert(people_events).values(row))
+        audit.note(connection, by, f"people.{kind}", about, row, at=now)
 
     def find(self, connection: Connection, name: str) -> Any:
         """The user's row; UnknownNameError where there is none."""

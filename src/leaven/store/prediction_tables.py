@@ -3,6 +3,10 @@
 Records are not kept, only the hash of their content, by which truth can be joined to the records
 of a set. A prediction that was sampled has the share it was sampled with (`logged`), so that
 counts can be weighted back.
+
+While a canary stands, whose requests it answers is drawn by their keys. Such rows say where the key
+lies (`position`), so that whoever compares both can count each asker once; a request that named its
+model, and so chose its side, has none.
 """
 
 from __future__ import annotations
@@ -24,9 +28,10 @@ from leaven.store.tables import METADATA
 
 __all__ = ["feedback", "predictions"]
 
-#: One answer about one record. `name` is the id that the asker was given; `place` is live, canary
-#: or shadow, whose answers nobody heard and which share the name of the answer that was given.
-#: `route` is answer or review; `explored` says that it belongs to the random exploration share.
+#: One answer about one record. `name` is the id that the asker was given; `place` is live or
+#: canary, or shadow or mirror, whose answers nobody heard and which share the name of the answer
+#: that was given. `route` is answer or review; `explored` says that it belongs to the random
+#: exploration share; `seconds` is from the checked request to its answer.
 predictions = Table(
     "predictions",
     METADATA,
@@ -46,6 +51,8 @@ predictions = Table(
     Column("explored", Boolean, nullable=False),
     Column("logged", Float, nullable=False),
     Column("agrees", Boolean),
+    Column("position", Float),
+    Column("seconds", Float),
     UniqueConstraint("name", "place"),
     Index("ix_predictions_service_at", "service", "at"),
     sqlite_autoincrement=True,

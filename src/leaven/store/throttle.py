@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import hashlib
 import ipaddress
+from functools import lru_cache
 
 from sqlalchemy import Connection, delete, insert, select, update
 
 from leaven.store.people_tables import tries
 
-__all__ = ["forgive", "wait"]
+__all__ = ["forgive", "near", "wait"]
 
 _DAY = 86_400.0  # seconds without a failure after which it is forgotten
 #: What is counted: how many failures are free, and the longest wait in seconds. Who locks a person
@@ -66,18 +67,19 @@ def _pause(kind: str, failed: int) -> float:
 
 def _keys(name: str, address: str) -> dict[str, str]:
     """What a try is counted under; hashed, for a name may be a password in the wrong field."""
-    near = _near(address)
-    told = {"both": f"{near} {name}", "address": near, "name": name}
+    place = near(address)
+    told = {"both": f"{place} {name}", "address": place, "name": name}
     return {
         kind: hashlib.sha256(f"{kind} {what}".encode("utf-8", "surrogatepass")).hexdigest()
         for kind, what in told.items()
     }
 
 
-def _near(address: str) -> str:
+@lru_cache(maxsize=4096)  # who asks, asks often
+def near(address: str) -> str:
     """The address, or of IPv6 the network that one subscriber has.
 
-    >>> _near("2001:db8:1:2:3::4"), _near("::ffff:192.0.2.7"), _near("unknown")
+    >>> near("2001:db8:1:2:3::4"), near("::ffff:192.0.2.7"), near("unknown")
     ('2001:db8:1:2::', '192.0.2.7', 'unknown')
     """
     try:

@@ -5,10 +5,24 @@ from __future__ import annotations
 from alembic import context
 
 # Their tables belong to the schema.
-from leaven.store import people_tables, prediction_tables, release_tables
+from leaven.store import (
+    alert_tables,
+    audit_tables,
+    canary_tables,
+    people_tables,
+    prediction_tables,
+    release_tables,
+)
 from leaven.store.tables import METADATA
 
-__all__ = ["people_tables", "prediction_tables", "release_tables"]
+__all__ = [
+    "alert_tables",
+    "audit_tables",
+    "canary_tables",
+    "people_tables",
+    "prediction_tables",
+    "release_tables",
+]
 
 if hasattr(context, "config"):  # for who imports it besides, there is nothing to run on
     context.configure(connection=context.config.attributes["connection"], target_metadata=METADATA)
