@@ -26,6 +26,9 @@ def release(
 ) -> dict[str, Any]:
     """Register a run, and let it serve.
 
+    Where the extra `export` is installed and the model has an exported form (see `export`), that is
+    written beside the model and is what `serve` answers by.
+
     Parameters
     ----------
     by : who decides; it stands in the history.
@@ -38,11 +41,13 @@ def release(
     Returns the state, see `leaven.operate.releases.State`. Raises LeavenError where it is refused.
     """
     from leaven.label.place import place_of
+    from leaven.operate.export.served import attach
     from leaven.operate.registry import Registry
     from leaven.operate.releases import Releases
 
     place = place_of(run, store)
     opened = place.with_run()
+    attach(opened)  # before its files are counted, so that the manifest covers it
     asked = Releases(place.store, service or place.name)
     seen = asked.state()
     found = Registry(place.store).add(opened, person=by)
@@ -111,7 +116,7 @@ def retire(
 
 def new_keys() -> tuple[str, str]:
     """A private key to sign models with, and the public one by which they are known."""
-    from leaven.operate.manifest import new_key
+    from leaven.core.signing import new_key
 
     return new_key()
 

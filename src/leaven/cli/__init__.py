@@ -4,22 +4,34 @@ from __future__ import annotations
 
 # Their commands belong to the app.
 from leaven.cli import (
+    audit,
     auditing,
+    canary,
+    deploying,
     distilling,
+    exporting,
     growing,
     label_studio,
     labelling,
     people,
     pretraining,
     releasing,
+    scoring,
+    sealing,
     serving,
+    tracking,
+    watching,
 )
 from leaven.cli.app import app, main
 
 __all__ = [
     "app",
+    "audit",
     "auditing",
+    "canary",
+    "deploying",
     "distilling",
+    "exporting",
     "growing",
     "label_studio",
     "labelling",
@@ -27,5 +39,9 @@ __all__ = [
     "people",
     "pretraining",
     "releasing",
+    "scoring",
+    "sealing",
     "serving",
+    "tracking",
+    "watching",
 ]

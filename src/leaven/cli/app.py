@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn
 
@@ -49,9 +48,33 @@ EXIT_INTERRUPTED = 130
 
 #: The commands in the order in which one comes to need them.
 _COMMANDS = (
-    *("check", "fit", "predict", "compare", "curve", "distil", "pretrain"),
+    *(
+        "check",
+        "fit",
+        "predict",
+        "stream",
+        "cascade",
+        "compare",
+        "curve",
+        "distil",
+        "export",
+        "pretrain",
+    ),
     *("query", "review", "queue", "label", "rules", "label-studio", "users", "tokens"),
-    *("release", "serve", "promote", "rollback", "retire", "releases", "key"),
+    *(
+        "release",
+        "serve",
+        "canary",
+        "feedback",
+        "promote",
+        "rollback",
+        "retire",
+        "releases",
+        "key",
+        "unseal",
+        "audit",
+    ),
+    *("drift", "k8s", "mlflow"),
     *("methods", "pretexts", "encoders", "report"),
 )
 
@@ -88,7 +111,7 @@ class Face(TyperGroup):
         if code == EXIT_INTERRUPTED:
             again = (
                 " The same command continues where it stopped."
-                if words[:1] in (["fit"], ["pretrain"], ["compare"])
+                if words[:1] in (["fit"], ["pretrain"], ["predict"], ["compare"])
                 else ""
             )
             _fail("Interrupted", f"Interrupted.{again}", as_json, head="")
@@ -275,66 +298,6 @@ def fit(
     if require is not None and outcome != require:
         typer.echo(f"Required: {require}. The verdict is: {outcome}.", err=True)
         raise typer.Exit(EXIT_NOT_MET)
-
-
-@app.command()
-def predict(
-    run: RunFolder,
-    data: Data,
-    out: Annotated[
-        str, typer.Option(metavar="FILE", help="Where to write: .csv, .parquet or .jsonl.")
-    ],
-    label: Annotated[
-        str | None,
-        typer.Option(metavar="COLUMN", help="The true labels, to say how right it is."),
-    ] = None,
-    compared: Annotated[
-        bool, typer.Option("--compared", help="Ask the model that the run did not keep.")
-    ] = False,
-    decide: Annotated[
-        str,
-        typer.Option(
-            metavar="HOW",
-            help="accuracy (as many right as can be) or balanced (as much of each class).",
-        ),
-    ] = "accuracy",
-    distilled: Annotated[
-        bool, typer.Option("--distilled", help="Ask the small model that leaven distil made.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Predict each record's class, with calibrated probabilities."""
-    from leaven.cli.progress import progress_line
-    from leaven.cli.show import show_predictions
-
-    with progress_line(quiet=as_json) as listener:
-        from leaven import api
-
-        scored = api.predict(
-            run,
-            data,
-            out=out,
-            label=label,
-            compared=compared,
-            decide=decide,
-            distilled=distilled,
-            progress=listener,
-        )
-        table = scored.table
-        confidences = table["confidence"].to_numpy()
-        counts = table["prediction"].value_counts().to_pylist()
-    summary = {
-        "run": run,
-        "data": data,
-        "out": out,
-        "records": table.num_rows,
-        "mean_confidence": float(confidences.mean()) if len(confidences) else None,
-        "predictions": {pair["values"]: pair["counts"] for pair in counts},
-        "quarantined": scored.quarantine.num_rows,
-        "findings": [asdict(finding) for finding in scored.findings],
-        "metrics": {name: asdict(figure) for name, figure in scored.metrics.items()},
-    }
-    print_json(summary) if as_json else show_predictions(summary)
 
 
 @app.command()

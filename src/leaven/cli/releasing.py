@@ -135,10 +135,26 @@ def releases(service: Service = None, store: Store = None, as_json: Json = False
 
 
 @app.command()
-def key(as_json: Json = False) -> None:
+def key(
+    encryption: Annotated[
+        bool, typer.Option("--encryption", help="One to encrypt what Leaven keeps on disk.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Make a pair of keys: models are signed with the one, and known by the other."""
-    from leaven import releasing
+    from leaven import releasing, sealing
 
+    if encryption:
+        new, name = sealing.new_encryption_key()
+        if as_json:
+            print_json({"encryption": new, "id": name})
+            return
+        typer.echo(
+            f"LEAVEN_ENCRYPTION_KEY={new}\n"
+            f"Its id is {name}. Set it wherever Leaven runs on the same runs and store, and keep a "
+            "copy elsewhere: without it nobody can read what was encrypted."
+        )
+        return
     private, public = releasing.new_keys()
     if as_json:
         print_json({"private": private, "public": public})

@@ -13,7 +13,7 @@ from leaven.cli.releasing import Service
 
 __all__ = ["serve"]
 
-_SAFETY = "Who may ask"
+_SAFETY, _CANARY = "Who may ask", "While a canary stands"
 
 
 @app.command()
@@ -52,6 +52,38 @@ def serve(
     every: Annotated[
         float, typer.Option(metavar="SECONDS", help="Between two looks at the releases.")
     ] = 0.2,
+    guard: Annotated[
+        bool,
+        typer.Option(
+            "--guard/--no-guard",
+            help="Judge the canary: it gets more requests, or none, by itself.",
+            rich_help_panel=_CANARY,
+        ),
+    ] = True,
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="What a canary must show: TOML with a table [canary].",
+            rich_help_panel=_CANARY,
+        ),
+    ] = None,
+    mirror: Annotated[
+        float,
+        typer.Option(
+            metavar="SHARE",
+            help="Of the requests that both canary and live run are asked.",
+            rich_help_panel=_CANARY,
+        ),
+    ] = 0.1,
+    rate: Annotated[
+        float,
+        typer.Option(
+            metavar="NUMBER",
+            help="Requests a second of one token, or of one address; 0 for any.",
+            rich_help_panel=_SAFETY,
+        ),
+    ] = 0.0,
     tls_cert: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A certificate (PEM).", rich_help_panel=_SAFETY),
@@ -74,6 +106,10 @@ def serve(
         log_share=log_share,
         explore=explore,
         every=every,
+        guard=guard,
+        policy=policy,
+        mirror=mirror,
+        rate=rate,
         tls_cert=tls_cert,
         tls_key=tls_key,
     )

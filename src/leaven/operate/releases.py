@@ -17,6 +17,7 @@ from sqlalchemy import func, insert, select
 
 from leaven.core.errors import DataError, SettingError, UnknownNameError
 from leaven.core.wording import percent
+from leaven.store import audit
 from leaven.store.release_tables import releases
 from leaven.store.store import Store
 
@@ -218,7 +219,9 @@ class Releases:
                     named.share if kind == "canary" else None, by, reason,
                 )  # fmt: skip
                 row = {name: getattr(told, name) for name in Event.__dataclass_fields__}
-                connection.execute(insert(releases).values(service=self.service, **row))
+                row["service"] = self.service
+                connection.execute(insert(releases).values(row))
+                audit.note(connection, by, f"release.{kind}", self.service, row, at=told.at)
                 events.append(told)
         return folded(self.service, events)
 

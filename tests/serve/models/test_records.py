@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -17,17 +19,32 @@ from PIL import Image
 from leaven.core.errors import DataError
 from leaven.data.dataset import Column
 from leaven.evaluate.run import Run
+from leaven.operate.export.network import described, graph_of
+from leaven.operate.export.runtime import opened
 from leaven.operate.releases import Named
 from leaven.serve.models.limits import Limits, Refused
-from leaven.serve.models.loading import Loaded
+from leaven.serve.models.loading import Answering, ByTorch, Loaded
 from leaven.serve.models.records import Reader
 
 DIGEST = "0123456789abcdef" * 4
 
 
-def loaded(run: Run, limits: Limits | None = None) -> Loaded:
-    columns = [Column(**told) for told in run.story["dataset"]["columns"]]
-    return Loaded(Named("run", DIGEST), run.predictor, columns, limits or Limits())
+Load = Callable[..., Loaded]
+
+
+@pytest.fixture(scope="module", params=["exported", "torch"])
+def loaded(request: pytest.FixtureRequest) -> Load:
+    """Loads a run's model, by its exported form and by torch: all below holds for both."""
+
+    def load(run: Run, limits: Limits | None = None) -> Loaded:
+        columns = [Column(**told) for told in run.story["dataset"]["columns"]]
+        limits = limits or Limits()
+        model: Answering = ByTorch(run.predictor, columns, limits)
+        if request.param == "exported":
+            model = opened(graph_of(run.predictor), described(run.predictor, tuple(columns)))
+        return Loaded(Named("run", DIGEST), model, columns, limits)
+
+    return cache(load)
 
 
 def asked(model: Loaded, given: list[Any]) -> list[Any]:
@@ -45,17 +62,17 @@ CELLS = {
 
 @settings(max_examples=20)
 @given(st.lists(st.fixed_dictionaries(CELLS), min_size=1, max_size=6))
-def test_a_table_is_answered_as_by_the_run(table: Run, rows: list[dict[str, Any]]):
+def test_a_table_is_answered_as_by_the_run(loaded: Load, table: Run, rows: list[dict[str, Any]]):
     rows = [row | {"count": 3 if row["count"] is None else row["count"]} for row in rows]
     frame = pa.table({name: [row[name] for row in rows] for name in CELLS})
     expected = table.predict(frame)
     dataset = table.dataset(frame)
     found = asked(loaded(table), rows)
-    np.testing.assert_allclose([one.probabilities for one in found], expected, atol=1e-9)
+    np.testing.assert_allclose([one.probabilities for one in found], expected, atol=1e-6)
     assert [one.content for one in found] == dataset.content.tolist()
 
 
-def test_what_comes_with_a_record_does_not_change_its_answer(table: Run):
+def test_what_comes_with_a_record_does_not_change_its_answer(loaded: Load, table: Run):
     model = loaded(table)
     rows = [
         {"amount": 1, "count": 2, "grade": 7},
@@ -75,7 +92,7 @@ def test_what_comes_with_a_record_does_not_change_its_answer(table: Run):
 @example("\0")
 @example("𝔸 \r\n x")
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=60))
-def test_a_text_is_answered_as_by_the_run(texts: Run, said: str):
+def test_a_text_is_answered_as_by_the_run(loaded: Load, texts: Run, said: str):
     answer = asked(loaded(texts), [said])[0]
     frame = pa.table({"text": [said]})
     if answer.why.startswith("empty record"):
@@ -88,12 +105,13 @@ def test_a_text_is_answered_as_by_the_run(texts: Run, said: str):
         assert answer.content == texts.dataset(frame).content[0]
 
 
-def test_one_unreadable_record_costs_no_other(texts: Run):
+def test_one_unreadable_record_costs_no_other(loaded: Load, texts: Run):
     found = asked(loaded(texts), ["card refund", "  ", {"text": None}, "parcel"])
     assert [bool(one.why) for one in found] == [False, True, True, False]
     assert found[1].why == found[2].why == "empty record: no feature has a value"
     expected = texts.predict(["card refund", "parcel"])
-    np.testing.assert_allclose([found[0].probabilities, found[3].probabilities], expected)
+    both = [found[0].probabilities, found[3].probabilities]
+    np.testing.assert_allclose(both, expected, atol=1e-6)
 
 
 def png(side: int = 8) -> bytes:
@@ -103,7 +121,7 @@ def png(side: int = 8) -> bytes:
     return stream.getvalue()
 
 
-def test_a_picture_is_bytes_and_never_a_path(pictures: Run):
+def test_a_picture_is_bytes_and_never_a_path(loaded: Load, pictures: Run):
     model = loaded(pictures, Limits(pixels=100))
     told = base64.b64encode(png()).decode()
     one, other, third = asked(model, [{"image": png()}, told, f"data:image/png;base64,{told}"])
@@ -124,7 +142,7 @@ def test_a_picture_is_bytes_and_never_a_path(pictures: Run):
         assert refused.value.status == 422
 
 
-def test_what_is_no_record_is_said(table: Run, texts: Run):
+def test_what_is_no_record_is_said(loaded: Load, table: Run, texts: Run):
     for run, bad, why in (
         (table, 7, "must be an object of cells by column. Got a number"),
         (table, {}, "has none of the model's columns: amount, count, day, grade, paid"),
@@ -148,7 +166,9 @@ JSON = st.recursive(
 
 @settings(max_examples=80)
 @given(st.dictionaries(st.sampled_from([*CELLS, "other"]), JSON, max_size=5))
-def test_whatever_a_record_is_it_is_answered_or_refused(table: Run, record: dict[str, Any]):
+def test_whatever_a_record_is_it_is_answered_or_refused(
+    loaded: Load, table: Run, record: dict[str, Any]
+):
     model = loaded(table)
     record = json.loads(json.dumps(record))
     try:

@@ -260,6 +260,7 @@ def test_an_answer_that_takes_too_long_is_given_up(texts: Run, store: str):
     release(texts, store)
     with served(store, settings=Settings(limits=Limits(seconds=0.3))) as client:
         model = client.service.routing.live
+        model.seconds = 1.0  # it is asked by the thread, behind others
         began, go_on = threading.Event(), threading.Event()
 
         def slow() -> None:

@@ -7,19 +7,32 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from leaven.core.errors import LeavenError
+from leaven.operate.canary.guard import MIRROR
 from leaven.serve.models.batching import Batcher
+from leaven.serve.models.guarding import GuardWatch
 from leaven.serve.models.limits import Limits, Refused
 from leaven.serve.models.loading import Answer, Loaded
 from leaven.serve.models.log import PredictionLog, Unsure
 from leaven.serve.models.records import Record
 from leaven.serve.models.requests import Intake, new_id
-from leaven.serve.models.routing import SHADOW, Routing, Watch
+from leaven.serve.models.routing import SHADOW, Routing, Watch, place_of_key
 
-__all__ = ["Prediction", "Service", "Settings", "Told"]
+__all__ = ["Chosen", "Prediction", "Service", "Settings", "Told"]
+
+#: Requests that are refused whichever model they came to.
+_NOT_ITS_FAULT = (413, 429)
+
+
+def _status(failed: Exception) -> int:
+    """How a request that failed is answered, see `leaven.serve.models.app`."""
+    if isinstance(failed, Refused):
+        return failed.status
+    return 422 if isinstance(failed, LeavenError) else 500
 
 
 @dataclass(frozen=True)
@@ -31,12 +44,26 @@ class Settings:
     abstain : below this probability a record goes to a person; 0 for never.
     log_share : the share of the predictions that is logged.
     explore : the share drawn at random to be looked at, whatever the model says; always logged.
+    mirror : while a canary stands, the share of the requests of which both it and the live run are
+        asked, beside those that are explored.
     """
 
     abstain: float = 0.0
     log_share: float = 1.0
     explore: float = 0.0
+    mirror: float = 0.1
     limits: Limits = field(default_factory=Limits)
+
+
+class Chosen(NamedTuple):
+    """The model that answers a request, its place, and where the request's key lies.
+
+    `position` is None where there is no canary, and where the request named its model.
+    """
+
+    model: Loaded
+    place: str
+    position: float | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +91,7 @@ class Told:
     request: str
     model: Loaded
     place: str
+    position: float | None
     predictions: list[Prediction]
     records: Sequence[Record]
     logged: frozenset[int]
@@ -91,6 +119,8 @@ class Service:
         self.name, self.watch, self.batcher, self.log = name, watch, batcher, log
         self.settings, self._draw, self._clock = settings, draw, clock
         self.intake = Intake(settings.limits)
+        #: Who judges the canary; None where nobody does.
+        self.guard: GuardWatch | None = None
         #: Requests answered since the start.
         self.answered = 0
 
@@ -102,18 +132,19 @@ class Service:
             raise Refused(503, self.watch.problem or "No model is loaded yet.", retry=1)
         return found
 
-    def chosen(self, key: str, version: str | None) -> tuple[Loaded, str]:
+    def chosen(self, key: str, version: str | None) -> Chosen:
         """The model for a key, or that of a version; Refused (404) where that is not loaded."""
+        routing = self.routing
         if version is None:
-            return self.routing.chosen(key)
-        found = self.routing.of(version)
+            canary = routing.canary
+            position = None if canary is None else place_of_key(key, canary.digest)
+            return Chosen(*routing.chosen(key), position)
+        found = routing.of(version)
         if found is None:
             raise Refused(404, f"'{self.name}' has no version {version[:80]!r} loaded.")
-        return found
+        return Chosen(*found)
 
-    async def answer(
-        self, model: Loaded, place: str, given: Sequence[object], request: str
-    ) -> Told:
+    async def answer(self, chosen: Chosen, given: Sequence[object], request: str) -> Told:
         """What the model says of records, one after the other; Refused for what cannot be."""
         limits = self.settings.limits
         if not given:
@@ -122,7 +153,25 @@ class Service:
             raise Refused(
                 413, f"A request has {limits.records} records at most: {len(given)} came."
             )
-        records = [model.reader.checked(one, i) for i, one in enumerate(given)]
+        began = time.perf_counter()
+        try:
+            records, answers = await self._asked(chosen.model, given)
+        except Exception as failed:
+            status = _status(failed)
+            counts = chosen.position is not None and status not in _NOT_ITS_FAULT
+            if counts and self._is_drawn():
+                self.log.add_failure(
+                    self._failure(chosen, request, status, time.perf_counter() - began)
+                )
+            raise
+        return self._told(chosen, records, answers, request, time.perf_counter() - began)
+
+    async def _asked(
+        self, model: Loaded, given: Sequence[object]
+    ) -> tuple[list[Record], list[Answer]]:
+        """The records, checked, and what the model says of each."""
+        limits = self.settings.limits
+        records = model.reader.all_checked(given)
         try:
             async with asyncio.timeout(limits.seconds):
                 answers = await self.batcher.ask(model, records)
@@ -131,25 +180,44 @@ class Service:
         for i, answer in enumerate(answers):
             if answer.why:
                 raise Refused(422, f"Record {i + 1} cannot be read: {answer.why[:300]}.")
-        return self._told(model, place, records, answers, request)
+        return records, answers
 
-    def after(self, told: Told) -> None:
-        """What follows once the answer is sent: a shadow is asked, and heard by the log alone."""
+    async def after(self, told: Told) -> None:
+        """What follows once the answer is sent: who else is asked, and heard by the log alone.
+
+        It never waits; were it no coroutine, each request would take a thread for it.
+        """
         routing = self.watch.routing
-        if routing is None or routing.shadow is None or routing.shadow is told.model:
+        if routing is None:
             return
-        shadow = routing.shadow
+        if routing.shadow is not None and routing.shadow is not told.model:
+            self._ask_quietly(routing.shadow, SHADOW, told)
+        other = self._mirror(routing, told)
+        if other is not None:
+            self._ask_quietly(other, MIRROR, told)
 
+    def _mirror(self, routing: Routing, told: Told) -> Loaded | None:
+        """The one of live run and canary that did not answer, where it is drawn to be asked too."""
+        if routing.canary is None or told.position is None or not told.logged:
+            return None
+        explored = any(one.explored for one in told.predictions)
+        if not (explored or self._draw() < self.settings.mirror):
+            return None
+        if told.model is routing.canary:
+            return routing.live
+        return routing.canary if told.model is routing.live else None
+
+    def _ask_quietly(self, model: Loaded, place: str, told: Told) -> None:
         def heard(answers: list[Answer]) -> None:
-            self.log.add(self._of_shadow(shadow, told, answers))
+            self.log.add(self._unheard(model, place, told, answers))
 
-        self.batcher.ask_quietly(shadow, told.records, heard)
+        self.batcher.ask_quietly(model, told.records, heard)
 
     def _told(
-        self, model: Loaded, place: str, records: Sequence[Record], answers: Sequence[Answer],
-        request: str,
+        self, chosen: Chosen, records: Sequence[Record], answers: Sequence[Answer], request: str,
+        seconds: float,
     ) -> Told:  # fmt: skip
-        settings, base, at = self.settings, new_id(), self._clock()
+        settings, base, at, model = self.settings, new_id(), self._clock(), chosen.model
         found, rows, unsure, logged = [], [], [], set()
         for i, answer in enumerate(answers):
             best = int(answer.probabilities.argmax())
@@ -164,8 +232,8 @@ class Service:
                 settings.explore > 0 and self._draw() < settings.explore,
             )
             found.append(one)
-            if one.explored or settings.log_share >= 1 or self._draw() < settings.log_share:
-                rows.append(self._row(model, place, one, request, at))
+            if one.explored or self._is_drawn():
+                rows.append(self._row(chosen, one, request, at, seconds))
                 logged.add(i)
             if one.abstained and answer.source is not None:
                 order = np.argsort(-answer.probabilities, kind="stable")[:5].tolist()
@@ -175,34 +243,51 @@ class Service:
                 )
         self.log.add(rows, unsure)
         self.answered += 1
-        return Told(request, model, place, found, records, frozenset(logged))
+        return Told(
+            request, model, chosen.place, chosen.position, found, records, frozenset(logged)
+        )
+
+    def _is_drawn(self) -> bool:
+        """Whether this is among what is logged."""
+        share = self.settings.log_share
+        return share >= 1 or self._draw() < share
 
     def _row(
-        self, model: Loaded, place: str, one: Prediction, request: str, at: float
+        self, chosen: Chosen, one: Prediction, request: str, at: float, seconds: float | None
     ) -> dict[str, Any]:
+        model, place, position = chosen
         return {
             "name": one.name, "request": request, "service": self.name, "at": at,
             "run": model.run, "digest": model.digest, "place": place, "content": one.content,
             "label": one.label, "probability": one.probability,
             "probabilities": one.probabilities, "route": one.route, "explored": one.explored,
             "logged": 1.0 if one.explored else self.settings.log_share, "agrees": None,
+            "position": position, "seconds": seconds,
         }  # fmt: skip
 
-    def _of_shadow(
-        self, shadow: Loaded, told: Told, answers: Sequence[Answer]
+    def _failure(self, chosen: Chosen, request: str, status: int, seconds: float) -> dict[str, Any]:
+        return {
+            "request": request, "service": self.name, "at": self._clock(),
+            "run": chosen.model.run, "digest": chosen.model.digest, "place": chosen.place,
+            "position": chosen.position, "status": status, "seconds": seconds,
+        }  # fmt: skip
+
+    def _unheard(
+        self, model: Loaded, place: str, told: Told, answers: Sequence[Answer]
     ) -> list[dict[str, Any]]:
-        """Rows of what a shadow said, beside what was answered."""
+        """Rows of what a model said that was not heard, beside what was answered."""
         rows = []
         for i in sorted(told.logged):
             answer, heard = answers[i], told.predictions[i]
             if answer.why:
                 continue
             best = int(answer.probabilities.argmax())
-            label, p = shadow.classes[best], float(answer.probabilities[best])
+            label, p = model.classes[best], float(answer.probabilities[best])
             said = Prediction(
                 heard.name, label, p, answer.probabilities.tolist(), answer.content, False,
                 heard.explored,
             )  # fmt: skip
-            row = self._row(shadow, SHADOW, said, told.request, self._clock())
+            chosen = Chosen(model, place, told.position)
+            row = self._row(chosen, said, told.request, self._clock(), None)
             rows.append(row | {"agrees": label == heard.label})
         return rows

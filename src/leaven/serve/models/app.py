@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 import uvicorn
 from fastapi import FastAPI
 from starlette.exceptions import HTTPException
@@ -31,13 +30,16 @@ from leaven.operate.releases import Releases
 from leaven.serve.listening import check_tls, is_local, listening
 from leaven.serve.models.answering import Service, Settings
 from leaven.serve.models.batching import Batcher
+from leaven.serve.models.described import REFUSALS
 from leaven.serve.models.door import Door
+from leaven.serve.models.guarding import GuardWatch
 from leaven.serve.models.limits import Refused
 from leaven.serve.models.log import PredictionLog
 from leaven.serve.models.people_route import add_people_routes
 from leaven.serve.models.protocol import add_protocol
 from leaven.serve.models.requests import refusal
 from leaven.serve.models.routing import Watch
+from leaven.serve.safety import ANSWERS, Safe
 from leaven.store.people import People
 from leaven.store.store import Store
 
@@ -63,6 +65,7 @@ def parts_of(
     every: float = 0.2,
     tokens: bool = False,
     hosts: Sequence[str] | None = (),
+    guard: GuardWatch | None = None,
 ) -> Parts:
     """The application of the service `name`, its first models loaded.
 
@@ -71,14 +74,19 @@ def parts_of(
     every : seconds between two looks at the releases.
     tokens : only who has a token of the store may ask.
     hosts : see `Door`.
+    guard : judges the canary while this serves; nobody does without.
     """
     settings = settings or Settings()
     watch = Watch(Releases(store, name), settings.limits, every=every)
     watch.start()
     batcher = Batcher(waiting=settings.limits.waiting)
     service = Service(name, watch, batcher, PredictionLog(store, name), settings)
+    if guard is not None:
+        service.guard = guard
+        guard.start()
     people = People(store) if tokens else None
-    return Parts(Door(application(service, store), people, hosts), service)
+    door = Door(application(service, store), people, hosts, settings.limits.rate)
+    return Parts(Safe(door, ANSWERS), service)
 
 
 def application(service: Service, store: Store) -> FastAPI:
@@ -87,15 +95,18 @@ def application(service: Service, store: Store) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        if service.guard is not None:
+            await asyncio.to_thread(service.guard.stop)
         for end in (service.watch.stop, service.batcher.close, service.log.close):
             await asyncio.to_thread(end)
 
     app = FastAPI(
         title=service.name, version=leaven.__version__, docs_url=None, redoc_url=None,
         lifespan=lifespan, default_response_class=Response, redirect_slashes=False,
+        responses=REFUSALS,
     )  # fmt: skip
+    add_people_routes(app, service, store)  # first, for a route is found by trying one by one
     add_protocol(app, service)
-    add_people_routes(app, service, store)
     handlers: dict[Any, Callable[[Request, Any], Any]] = {
         Refused: _refused,
         LeavenError: _failed,
@@ -116,6 +127,7 @@ def serve(
     port: int = _PORT,
     settings: Settings | None = None,
     every: float = 0.2,
+    guard: GuardWatch | None = None,
     tls_cert: str | Path | None = None,
     tls_key: str | Path | None = None,
 ) -> None:
@@ -126,6 +138,7 @@ def serve(
     opened : told the address when it can be asked.
     host : on any other than this machine's own, who asks needs a token.
     port : 0 takes any free one.
+    guard : judges the canary; nobody does without.
     tls_cert, tls_key : PEM files of the certificate and its key.
 
     Raises SettingError where the host or port cannot be listened on, or a certificate cannot be
@@ -135,10 +148,9 @@ def serve(
     socket_ = listening(host, [port])
     local = is_local(host)
     with socket_:
-        torch.set_num_threads(1)  # a batch is small, and the cores are for other requests
         made = parts_of(
             store, name, settings=settings, every=every, tokens=not local,
-            hosts=(host,) if local else None,
+            hosts=(host,) if local else None, guard=guard,
         )  # fmt: skip
         config = uvicorn.Config(
             made.app, http="auto", ws="none", loop="asyncio", lifespan="on", access_log=False,

@@ -1,7 +1,8 @@
 """Requests that come together are answered together, by one thread that asks the models.
 
-The thread takes what waits, at most 64 records, and while others keep coming lets them join for
-2 ms; a request that is alone does not wait. A request is never torn apart, and one on which the
+What a model answers within a millisecond is answered at once, where nobody waits: to hand it to a
+thread and back would take longer. The thread takes what waits, at most 64 records, and while others
+keep coming lets them join for 2 ms. A request is never torn apart, and one on which the
 model fails is asked again without its neighbours, so that it costs them nothing. What waits is
 bounded: beyond it a request is refused at once (429), which is kinder than answering too late.
 """
@@ -49,12 +50,20 @@ class Batcher:
     wait : seconds for which those who come meanwhile may join.
     waiting : records that may wait at once.
     shadows : requests that may wait for a shadow.
+    quick : seconds within which a model must answer a request for it to be asked at once.
     """
 
     def __init__(
-        self, *, most: int = 64, wait: float = 0.002, waiting: int = 1024, shadows: int = 64
+        self,
+        *,
+        most: int = 64,
+        wait: float = 0.002,
+        waiting: int = 1024,
+        shadows: int = 64,
+        quick: float = 0.001,
     ) -> None:
         self._most, self._wait, self._waiting, self._shadows = most, wait, waiting, shadows
+        self._quick = quick
         self._line: deque[_Asked] = deque()
         self._quiet: deque[_Asked] = deque()
         self._records = 0
@@ -78,6 +87,10 @@ class Batcher:
 
         Raises Refused (429) where too many wait, LeavenError and others as the model does.
         """
+        at_once = len(records) * model.seconds < self._quick
+        if at_once and not self._records and not self._ended:
+            self.accepted += 1
+            return _said(model, records)
         future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         asked = _Asked(model, records, future)
         with self._changed:
@@ -155,8 +168,7 @@ class Batcher:
         except Exception as failed:  # noqa: BLE001 - it belongs to who asked
             if len(together) == 1:
                 together[0].failed = failed
-                if not isinstance(failed, LeavenError):
-                    _SAID.exception("A model failed")
+                _note(failed)
                 return
             for asked in together:
                 self._ask(model, [asked])
@@ -176,6 +188,20 @@ class Batcher:
                 loop.call_soon_threadsafe(_give, group)
             except RuntimeError:  # the loop ended, and with it who waited
                 continue
+
+
+def _said(model: Loaded, records: Sequence[Record]) -> list[Answer]:
+    try:
+        return model.ask(records)
+    except Exception as failed:
+        _note(failed)
+        raise
+
+
+def _note(failed: Exception) -> None:
+    """Tell the log of what no user can have brought about."""
+    if not isinstance(failed, LeavenError):
+        _SAID.error("A model failed", exc_info=failed)
 
 
 def _give(group: Iterable[_Asked]) -> None:

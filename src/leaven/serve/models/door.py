@@ -1,59 +1,48 @@
-"""Who may ask: on this machine anybody, from elsewhere programs with a token.
+"""Who may ask, and how often: on this machine anybody, from elsewhere programs with a token.
 
 Other pages of a browser on this machine reach the server as well. So a host name that is not ours
-is refused (DNS rebinding), and so is what a page from elsewhere sends.
+is refused (DNS rebinding), and so is what a page from elsewhere sends. What a token's role may ask
+for stands in `roles.MODELS`, and nothing else is asked of anybody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from leaven.core.errors import StoreError
 from leaven.serve.listening import is_ours
 from leaven.serve.models.limits import Refused
+from leaven.serve.models.rates import Rate
 from leaven.serve.models.requests import refusal
+from leaven.serve.roles import ANYBODY, MODELS, methods, template
 from leaven.store.people import People, Token, covers
+from leaven.store.throttle import near
 
-__all__ = ["Door", "LEAST", "least_role"]
+__all__ = ["Door"]
 
-#: The role that a path needs at least; paths that are not here need `viewer`.
-LEAST = {"/feedback": "annotator"}
-_OPEN = frozenset({"/v2/health/live", "/v2/health/ready"})
-_HEADERS = [
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-    (b"cache-control", b"no-store"),
-]
 _FRESH, _STALE = 5.0, 600.0  # seconds for which a token is believed; while the store is down
 _MOST = 1000  # tokens that are remembered
-
-
-def least_role(path: str) -> str:
-    """The role that a path needs.
-
-    >>> least_role("/predict"), least_role("/feedback")
-    ('viewer', 'annotator')
-    """
-    return LEAST.get(path.rstrip("/") or "/", "viewer")
+#: Tokens that nobody knows, a second and at once, for which one address has the store asked.
+_GUESSES = (1.0, 20.0)
 
 
 class Door:
-    """An ASGI application that lets through to another what may pass, with headers of safety.
+    """An ASGI application that lets through to another what may pass.
 
     Parameters
     ----------
     people : whose tokens let in; None lets anybody in.
     hosts : names under which it is reached, beside `localhost` and addresses in numbers; None
         takes any, for who has a token comes from no other page.
+    rate : requests a second of one token, or where there are none of one address; inf for any.
     """
 
     def __init__(
@@ -61,11 +50,13 @@ class Door:
         app: ASGIApp,
         people: People | None,
         hosts: Sequence[str] | None,
+        rate: float = math.inf,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._people, self._clock = app, people, clock
         self._hosts = None if hosts is None else {"localhost", *(one.lower() for one in hosts)}
         self._known: dict[bytes, tuple[float, Token]] = {}
+        self._rate, self._guesses = Rate(rate, clock=clock), Rate(*_GUESSES, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let through."""
@@ -73,24 +64,31 @@ class Door:
             await self._app(scope, receive, send)
             return
 
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *_HEADERS]
-            await send(message)
-
         try:
             headers = Headers(scope=scope)
             self._check_page(headers)
-            if self._people is not None and scope["path"] not in _OPEN:
-                token = await self._token(headers, self._people)
-                least = least_role(scope["path"])
-                if not covers(token.role, least):
-                    raise Refused(403, f"This needs the role {least}. The token's is {token.role}.")
-                scope.setdefault("state", {})["person"] = token.name
+            if MODELS.get(_asked(scope)) != ANYBODY:
+                peer = near((scope.get("client") or ("unknown",))[0])
+                who = peer if self._people is None else await self._named(scope, headers, peer)
+                if seconds := self._rate.wait(who):
+                    raise Refused(429, "Too many requests. Ask less often.", retry=seconds)
         except Refused as refused:
-            await refusal(refused)(scope, receive, with_headers)
+            await refusal(refused)(scope, receive, send)
             return
-        await self._app(scope, receive, with_headers)
+        await self._app(scope, receive, send)
+
+    async def _named(self, scope: Scope, headers: Headers, peer: str) -> str:
+        """The name of who asks; Refused for who may not ask this."""
+        assert self._people is not None
+        token = await self._token(headers, self._people, peer)
+        asked = _asked(scope)
+        if (least := MODELS.get(asked)) is None:
+            status = 405 if methods(asked[1], MODELS) else 404
+            raise Refused(status, "This is not served here. See /openapi.json.")
+        if not covers(token.role, least):
+            raise Refused(403, f"This needs the role {least}. The token's is {token.role}.")
+        scope.setdefault("state", {})["person"] = token.name
+        return token.name
 
     def _check_page(self, headers: Headers) -> None:
         """Refused for what another page sends, or sends to another name."""
@@ -105,7 +103,7 @@ class Door:
         if elsewhere or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise Refused(403, "This request comes from another page.")
 
-    async def _token(self, headers: Headers, people: People) -> Token:
+    async def _token(self, headers: Headers, people: People, peer: str) -> Token:
         """The token of a request; believed for some seconds, and longer while the store is down."""
         kind, _, secret = headers.get("authorization", "").partition(" ")
         secret = secret.strip()
@@ -116,6 +114,8 @@ class Door:
         now = self._clock()
         if token is not None and now - at < _FRESH:
             return token
+        if token is None and (seconds := self._guesses.left(peer)):
+            raise Refused(429, "Too many tokens that do not hold.", retry=seconds)
         try:
             found = await asyncio.to_thread(people.bearer, secret)
         except StoreError:
@@ -124,8 +124,14 @@ class Door:
             raise Refused(503, "Tokens cannot be looked up. Try again.", retry=5) from None
         if found is None:
             self._known.pop(key, None)
+            self._guesses.wait(peer)
             raise Refused(401, "This token does not hold (any more). Ask an admin for another.")
         while len(self._known) >= _MOST:
             self._known.pop(next(iter(self._known)))
         self._known[key] = (now, found)
         return found
+
+
+def _asked(scope: Scope) -> tuple[str, str]:
+    """The method and path of a request, as `MODELS` has them."""
+    return scope["method"], template(scope["path"])

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import io
+import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,27 +16,44 @@ from PIL import Image
 
 from leaven.core.errors import DataError, LeavenError, RunError
 from leaven.data.dataset import Column, Dataset
-from leaven.data.modality import MODALITIES
-from leaven.data.sounds import wave_file
-from leaven.learn.predictor import Predictor
+from leaven.data.shown import shown_row, shown_text
+from leaven.evaluate.folder import read_json
+from leaven.operate.export.served import served
+from leaven.operate.manifest import verified
 from leaven.operate.registry import Registry
 from leaven.operate.releases import Named
 from leaven.serve.models.limits import Limits
 from leaven.serve.models.records import Reader, Record
+
+if TYPE_CHECKING:
+    from leaven.learn.predictor import Predictor
 
 __all__ = ["Answer", "Loaded", "Source", "load"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a record that was answered still is, so that it can be shown to a person."""
+    """A record that was answered, so that it can be shown to a person."""
 
-    dataset: Dataset
-    row: int
+    reader: Reader
+    record: Record
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The record alone."""
+        return self.reader.dataset([self.record])[0]
 
     def show(self) -> dict[str, Any]:
         """As a page shows it, see `Modality.show`."""
-        return dict(MODALITIES[self.dataset.modality].show(self.dataset, self.row))
+        modality = self.reader.modality
+        if modality == "tabular":
+            return shown_row(self.dataset, 0)
+        if modality == "text" and (only := self.reader.only) is not None:
+            return shown_text(self.dataset.records[only.name][0].as_py())
+        # The others' views stand in the same files, and with them torch.
+        from leaven.data.modality import MODALITIES
+
+        return dict(MODALITIES[self.dataset.modality].show(self.dataset, 0))
 
 
 @dataclass(frozen=True)
@@ -43,23 +63,67 @@ class Answer:
     `why` is a sentence where the record cannot be read; the rest is then empty.
     """
 
-    probabilities: npt.NDArray[np.float64]
+    probabilities: npt.NDArray[np.floating[Any]]
     content: str
     source: Source | None
     why: str = ""
+
+
+#: Times that one record is asked about, of which the shortest counts.
+_TRIES = 5
+
+
+class Answering(Protocol):
+    """What answers: the exported form of a model, or the model itself by torch."""
+
+    classes: tuple[str, ...]
+    modality: str
+    spec: dict[str, Any]
+
+    def probabilities(
+        self, records: Sequence[Record]
+    ) -> tuple[npt.NDArray[np.floating[Any]], dict[int, str]]:
+        """(n, k) of records, and why some cannot be read, by their place."""
+
+
+class ByTorch:
+    """A model that has no exported form."""
+
+    def __init__(self, predictor: Predictor, columns: Sequence[Column], limits: Limits) -> None:
+        import torch
+
+        torch.set_num_threads(1)  # a batch is small, and the cores are for other requests
+        self._predictor = predictor
+        self.classes, self.modality = predictor.classes, predictor.front.modality
+        self.spec = predictor.front.spec
+        self._reader = _reader(columns, self, limits)
+
+    def probabilities(
+        self, records: Sequence[Record]
+    ) -> tuple[npt.NDArray[np.floating[Any]], dict[int, str]]:
+        """See `Answering`."""
+        dataset, why = self._reader.dataset(records)
+        found = np.full((len(records), len(self.classes)), np.nan)
+        if len(dataset):
+            kept, said = self._predictor.predict(dataset)
+            found[kept.ids.astype(np.int64)] = said
+            for one in kept.quarantine.select(["id", "reason", "detail"]).to_pylist():
+                why[int(one["id"])] = f"{one['reason']}: {one['detail']}"
+        return found, why
 
 
 class Loaded:
     """A model of a release: `run` and `digest` say which."""
 
     def __init__(
-        self, named: Named, predictor: Predictor, columns: Sequence[Column], limits: Limits
+        self, named: Named, model: Answering, columns: Sequence[Column], limits: Limits
     ) -> None:
-        self.run, self.digest, self.predictor = named.run, named.digest, predictor
-        self.classes = predictor.classes
-        self.modality = predictor.front.modality
-        width = int(predictor.front.spec.get("width", 0)) if self.modality == "embedding" else 0
-        self.reader = Reader(columns, self.modality, limits, width)
+        self.run, self.digest = named.run, named.digest
+        self.classes, self.modality, self.spec = model.classes, model.modality, model.spec
+        self.reader = _reader(columns, model, limits)
+        #: About how long a record takes, once it was found out by `warm`.
+        self.seconds = math.inf
+        self._model = model
 
     def is_named(self, version: str) -> bool:
         """Whether this is the version: its digest, 12 or more digits of it, or the run's id."""
@@ -67,33 +131,32 @@ class Loaded:
 
     def ask(self, records: Sequence[Record]) -> list[Answer]:
         """What it says of each record, in order."""
-        dataset, why = self.reader.dataset(records)
+        found, why = self._model.probabilities(records)
         nothing = np.zeros(0)
-        answers = [Answer(nothing, "", None, why.get(i, "")) for i in range(len(records))]
-        if not len(dataset):
-            return answers
-        kept, found = self.predictor.predict(dataset)
-        for row, place in enumerate(kept.ids.tolist()):
-            content = str(kept.content[row])
-            answers[int(place)] = Answer(found[row], content, Source(kept, row))
-        if len(kept) < len(dataset):
-            told = kept.quarantine.select(["id", "reason", "detail"]).to_pylist()
-            for one in told:
-                said = f"{one['reason']}: {one['detail']}"
-                answers[int(one["id"])] = Answer(nothing, "", None, said)
-        return answers
+        return [
+            Answer(nothing, "", None, why[place])
+            if place in why
+            else Answer(found[place], self.reader.content(one), Source(self.reader, one))
+            for place, one in enumerate(records)
+        ]
 
     def warm(self) -> None:
         """Answer made records, so that the first request does not pay for what is done once.
 
+        And see how long one takes: by torch, whose threads are its own, it is never called quick.
         RunError where the model cannot answer.
         """
-        made = {column.name: _made(column, self.predictor) for column in self.reader.columns}
+        made = {column.name: _made(column, self.spec) for column in self.reader.columns}
+        took = math.inf
         try:
-            for records in ([made], [made] * 8):
+            for records in ([made] * 8, *[[made]] * _TRIES):
+                began = time.perf_counter()
                 for answer in self.ask(records):
                     if answer.source is not None and not np.isfinite(answer.probabilities).all():
                         raise RunError("its probabilities are no numbers")
+                took = min(took, (time.perf_counter() - began) / len(records))
+            if not isinstance(self._model, ByTorch):
+                self.seconds = took
         except Exception as failed:
             raise RunError(
                 f"The model of '{self.run}' cannot answer: {failed}. Fit again, or release another."
@@ -103,14 +166,23 @@ class Loaded:
 def load(registry: Registry, named: Named, limits: Limits) -> Loaded:
     """Read a released model, its files held against what was registered, and warm it.
 
-    Raises LeavenError for a model that is not what was released or cannot answer.
+    By its exported form where it has one, else by torch. Raises LeavenError for a model that is not
+    what was released or cannot answer.
     """
-    run = registry.load(named.run, named.digest)
-    if run.story["dataset"]["modality"] == "graph":
-        raise DataError("A graph's nodes are answered together, by leaven predict: no requests.")
+    folder = registry.get(named.run, named.digest).folder
+    verified(folder / "model", named.digest)
     try:
-        columns = [Column(**told) for told in run.story["dataset"]["columns"]]
-        found = Loaded(named, run.predictor, columns, limits)
+        told = read_json(folder / "run.json")["dataset"]
+        if told["modality"] == "graph":
+            raise DataError(
+                "A graph's nodes are answered together, by leaven predict: no requests."
+            )
+        columns = [Column(**column) for column in told["columns"]]
+        model: Answering | None = served(folder / "model")
+        if model is None:
+            predictor = registry.load(named.run, named.digest).predictor
+            model = ByTorch(predictor, columns, limits)
+        found = Loaded(named, model, columns, limits)
         found.warm()
     except LeavenError:
         raise
@@ -119,20 +191,27 @@ def load(registry: Registry, named: Named, limits: Limits) -> Loaded:
     return found
 
 
-def _made(column: Column, predictor: Predictor) -> Any:
+def _reader(columns: Sequence[Column], model: Answering, limits: Limits) -> Reader:
+    width = int(model.spec.get("width", 0)) if model.modality == "embedding" else 0
+    return Reader(columns, model.modality, limits, width)
+
+
+def _made(column: Column, spec: dict[str, Any]) -> Any:
     """A cell that any model of this kind of column can read."""
     if column.kind == "image":
         stream = io.BytesIO()
         Image.new("L", (32, 32), 128).save(stream, "PNG")
         return stream.getvalue()
     if column.kind == "audio":
+        from leaven.data.sounds import wave_file
+
         rate = 16_000
         tone = np.sin(np.arange(rate // 2, dtype=np.float64) / 10)
         return wave_file(tone, rate, exact=True)
     if column.kind == "vector":
-        return [0.5] * int(predictor.front.spec.get("width", 1))
+        return [0.5] * int(spec.get("width", 1))
     if column.kind == "series":
-        channels = int(predictor.front.spec.get("channels", 1))
+        channels = int(spec.get("channels", 1))
         return np.sin(np.arange(channels * 64, dtype=np.float64)).reshape(channels, 64)
     made = {"numeric": 1.0, "boolean": True, "datetime": "2020-01-01", "text": "a made record"}
     return made.get(column.kind, "a")

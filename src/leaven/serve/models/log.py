@@ -15,12 +15,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.dialects import postgresql, sqlite
 
 from leaven.core.errors import LeavenError, StoreError
 from leaven.core.wording import percent
 from leaven.label.queue import Ask, Queue
 from leaven.serve.models.loading import Source
+from leaven.store.canary_tables import failures
 from leaven.store.prediction_tables import predictions
 from leaven.store.store import Store
 
@@ -65,6 +67,7 @@ class PredictionLog:
     ) -> None:
         self._store, self._queue, self._most, self._clock = store, queue, most, clock
         self._rows: deque[dict[str, Any]] = deque()
+        self._failures: deque[dict[str, Any]] = deque(maxlen=most)
         self._unsure: deque[Unsure] = deque()
         self._wake, self._idle = threading.Event(), threading.Event()
         self._idle.set()
@@ -89,6 +92,11 @@ class PredictionLog:
         if rows or unsure:
             self._idle.clear()
 
+    def add_failure(self, row: dict[str, Any]) -> None:
+        """Let a request that failed be written soon. Never waits; the oldest make room."""
+        self._failures.append(row)
+        self._idle.clear()
+
     def flush(self, seconds: float) -> bool:
         """Wait until what was added is written; False where it was not in time."""
         self._wake.set()
@@ -111,12 +119,12 @@ class PredictionLog:
             if self._ended and until == float("inf"):
                 until = time.monotonic() + _AGAIN * 3
             try:
-                while self._rows or self._unsure:
+                while self._waits():
                     self._write()
                 self.problem = ""
-                if not (self._rows or self._unsure):
+                if not self._waits():
                     self._idle.set()
-                    if self._rows or self._unsure:  # one came between the two lines
+                    if self._waits():  # one came between the two lines
                         self._idle.clear()
             except LeavenError as failed:
                 self._tell(str(failed))
@@ -125,7 +133,16 @@ class PredictionLog:
             if self._ended and (self._idle.is_set() or time.monotonic() > until):
                 return
 
+    def _waits(self) -> bool:
+        return bool(self._rows or self._failures or self._unsure)
+
     def _write(self) -> None:
+        failed = [self._failures[i] for i in range(min(_ROWS, len(self._failures)))]
+        if failed:
+            with self._store.write() as connection:
+                connection.execute(insert(failures), failed)
+            for _ in failed:
+                self._failures.popleft()
         rows = [self._rows[i] for i in range(min(_ROWS, len(self._rows)))]
         if rows:
             with self._store.write() as connection:

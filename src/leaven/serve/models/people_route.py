@@ -19,6 +19,7 @@ from starlette.responses import Response
 from leaven.core.errors import UnknownNameError
 from leaven.label.tasks import check_text
 from leaven.serve.models.answering import Service, Told
+from leaven.serve.models.described import body
 from leaven.serve.models.limits import Refused
 from leaven.serve.models.loading import Loaded
 from leaven.serve.models.requests import KEY, answered, identity, parts, plain_json, printable
@@ -48,8 +49,7 @@ def add_people_routes(app: FastAPI, service: Service, store: Store) -> None:
     async def predict(request: Request) -> Response:
         async with service.intake.body(request) as told:
             given, name, key = _asked(request, told, service)
-            model, place = service.chosen(key, None)
-            said = await service.answer(model, place, given, name)
+            said = await service.answer(service.chosen(key, None), given, name)
         return answered(_answer(service.name, said), after=BackgroundTask(service.after, said))
 
     async def feedback(request: Request) -> Response:
@@ -82,19 +82,17 @@ def add_people_routes(app: FastAPI, service: Service, store: Store) -> None:
         return answered(_status(service))
 
     record = {"type": "object", "additionalProperties": True}
-    asked = {
+    named = {"type": "string", "minLength": 1, "maxLength": 200}
+    records = {"type": "array", "items": record, "minItems": 1}
+    several = {
         "type": "object",
-        "properties": {"records": {"type": "array", "items": record}, "key": {"type": "string"}},
+        "properties": {"records": records, "key": named, "id": named},
+        "required": ["records"],
+        "additionalProperties": False,
     }
-    app.add_api_route(
-        "/predict", predict, methods=["POST"],
-        openapi_extra={"requestBody": {"content": {"application/json": {"schema": asked}}}},
-    )  # fmt: skip
-    schema = Feedback.model_json_schema()
-    app.add_api_route(
-        "/feedback", feedback, methods=["POST"],
-        openapi_extra={"requestBody": {"content": {"application/json": {"schema": schema}}}},
-    )  # fmt: skip
+    one_or_more = body({"anyOf": [several, record]}, files=True)
+    app.add_api_route("/predict", predict, methods=["POST"], openapi_extra=one_or_more)
+    app.add_api_route("/feedback", feedback, methods=["POST"], openapi_extra=body(Feedback))
     app.add_api_route("/status", status)
 
 
@@ -184,6 +182,8 @@ def _status(service: Service) -> dict[str, Any]:
             "decision": routing.number, "live": of(routing.live), "canary": of(routing.canary),
             "share": routing.share, "shadow": of(routing.shadow), "back": of(routing.back),
         }  # fmt: skip
+    if service.guard is not None:
+        told["guard"] = service.guard.told()
     return told | {
         "problem": service.watch.problem,
         "accepted": service.batcher.accepted,

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI
@@ -25,6 +26,7 @@ from starlette.responses import Response
 import leaven
 from leaven.core.errors import UnknownNameError
 from leaven.serve.models.answering import Service, Told
+from leaven.serve.models.described import body, place
 from leaven.serve.models.limits import Limits, Refused
 from leaven.serve.models.loading import Loaded
 from leaven.serve.models.requests import KEY, answered, identity, plain_json, printable
@@ -88,7 +90,7 @@ def add_protocol(app: FastAPI, service: Service) -> None:
     def loaded(request: Request) -> Loaded:
         check_name(service, request.path_params["name"])
         version = request.path_params.get("version")
-        return service.routing.live if version is None else service.chosen("", version)[0]
+        return service.routing.live if version is None else service.chosen("", version).model
 
     async def live() -> Response:
         return answered({"live": True})
@@ -121,23 +123,24 @@ def add_protocol(app: FastAPI, service: Service) -> None:
             name = identity(request, asked.id)
             key = asked.parameters.get("key", request.headers.get(KEY))
             key = name if key is None else printable("key", key)
-            model, place = service.chosen(key, request.path_params.get("version"))
+            chosen = service.chosen(key, request.path_params.get("version"))
             wanted = _wanted(asked.outputs)
-            records = _records(asked, model, service.settings.limits)
-            said = await service.answer(model, place, records, name)
+            records = _records(asked, chosen.model, service.settings.limits)
+            said = await service.answer(chosen, records, name)
         after = BackgroundTask(service.after, said)
         return answered(_answer(service.name, said, wanted), after=after)
 
     app.add_api_route("/v2/health/live", live)
     app.add_api_route("/v2/health/ready", ready)
     app.add_api_route("/v2", server)
-    told = {"requestBody": {"content": {"application/json": {"schema": Infer.model_json_schema()}}}}
     for base in ("/v2/models/{name}", "/v2/models/{name}/versions/{version}"):
-        app.add_api_route(base, about, operation_id=f"about {base}")
-        app.add_api_route(f"{base}/ready", model_ready, operation_id=f"ready {base}")
+        told = {"parameters": place(base, service.name)}
+        add = partial(app.add_api_route, openapi_extra=told)
+        add(base, about, operation_id=f"about {base}")
+        add(f"{base}/ready", model_ready, operation_id=f"ready {base}")
         app.add_api_route(
             f"{base}/infer", infer, methods=["POST"], operation_id=f"infer {base}",
-            openapi_extra=told,
+            openapi_extra=told | body(Infer),
         )  # fmt: skip
 
 
@@ -238,7 +241,7 @@ def _answer(name: str, told: Told, wanted: Sequence[str]) -> dict[str, Any]:
 
 
 def _described(name: str, model: Loaded, versions: list[str]) -> dict[str, Any]:
-    spec, inputs = model.predictor.front.spec, []
+    spec, inputs = model.spec, []
     for column in model.reader.columns:
         shape = {"vector": [spec.get("width", -1)], "series": [-1, -1]}.get(column.kind, [])
         datatype = _TYPES.get(column.kind, "BYTES")

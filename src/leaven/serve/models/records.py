@@ -23,6 +23,9 @@ from leaven.core.errors import nearest
 from leaven.data.content import contents
 from leaven.data.conversion import convert, target_type
 from leaven.data.dataset import Column, Dataset
+from leaven.data.portable.cells import float_of, said
+from leaven.data.portable.content import content_of
+from leaven.data.portable.decoding import ALIASES
 from leaven.data.series import packed, parsed
 from leaven.serve.models.limits import Limits, Refused
 
@@ -31,10 +34,6 @@ __all__ = ["ALIASES", "Reader", "Record"]
 #: Cells by the names of their columns, checked.
 Record = dict[str, Any]
 
-#: What a lone column may be called besides, by its kind.
-ALIASES = {
-    "text": "text", "image": "image", "audio": "audio", "series": "series", "vector": "features",
-}  # fmt: skip
 _FILES = ("image", "audio")
 _FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM", "ICO")
 
@@ -53,6 +52,7 @@ class Reader:
         self.columns, self.modality, self.limits = tuple(columns), modality, limits
         self._width = width
         self._names = frozenset(column.name for column in columns)
+        self._kinds = sorted((column.name, column.kind) for column in columns)
         #: The one column, where there is one.
         self.only = self.columns[0] if len(self.columns) == 1 else None
         self._alias = ALIASES.get(self.only.kind, "") if self.only else ""
@@ -82,6 +82,23 @@ class Reader:
             guess = f". Did you mean {meant!r}?" if meant else ""
             raise _odd(place, f"has none of the model's columns: {names}{guess}")
         return found
+
+    def all_checked(self, given: Sequence[object]) -> list[Record]:
+        """The records of one request; Refused (413) where their pictures together are too large.
+
+        A picture of one colour has many pixels in few bytes, and decoding takes time by pixel.
+        """
+        records = [self.checked(one, i) for i, one in enumerate(given)]
+        images = [column.name for column in self.columns if column.kind == "image"]
+        sizes = [_size(record[name]) for record in records for name in images if name in record]
+        if sum(width * height for width, height in sizes) > self.limits.all_pixels:
+            most = f"{self.limits.all_pixels:,}".replace(",", " ")
+            raise Refused(413, f"The pictures of a request have {most} pixels at most together.")
+        return records
+
+    def content(self, record: Record) -> str:
+        """The digest of a record's content, as `dataset` has it."""
+        return content_of(record, self._kinds)
 
     def dataset(self, records: Sequence[Record]) -> tuple[Dataset, dict[int, str]]:
         """The records, each named by its place, and why others are none, by their place."""
@@ -146,8 +163,7 @@ class Reader:
 
     def _check_pixels(self, picture: bytes, place: int) -> None:
         try:
-            with Image.open(io.BytesIO(picture), formats=_FORMATS) as image:
-                width, height = image.size
+            width, height = _size(picture)
         except (OSError, ValueError, SyntaxError, UnidentifiedImageError) as error:
             raise _odd(place, "is no picture of a known format, or is damaged") from error
         except Image.DecompressionBombError as error:
@@ -189,38 +205,26 @@ def _column(cells: list[Any], kind: str, width: int) -> tuple[pa.Array, dict[int
     if kind in _FILES:
         raw = pa.array(cells, pa.binary())
     elif kind == "numeric" and not any(isinstance(one, str) for one in cells):
-        raw = pa.array([_float(one) for one in cells], pa.float64())
+        raw = pa.array([float_of(one) for one in cells], pa.float64())
     else:
-        said: Callable[[Any], str | None] = _digits if kind == "numeric" else _said
-        raw = pa.array([said(one) for one in cells], pa.string())
+        told: Callable[[Any], str | None] = _digits if kind == "numeric" else said
+        raw = pa.array([told(one) for one in cells], pa.string())
     done = convert(raw, kind, target_type(pa.chunked_array([raw]), kind))
-    return done.values, {i: f"{told[0]}: {told[1]}" for i, told in done.why.items()}
-
-
-def _float(value: Any) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:
-        return None
+    return done.values, {i: f"{reason}: {detail}" for i, (reason, detail) in done.why.items()}
 
 
 def _digits(value: Any) -> str | None:
     """A number by digits that give it back."""
     if value is None or isinstance(value, str):
         return value
-    found = _float(value)
+    found = float_of(value)
     return None if found is None else repr(found)
 
 
-def _said(value: Any) -> str | None:
-    """A cell as text, as Arrow writes it."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
-    return repr(value) if value.bit_length() < 64 else None
+def _size(picture: bytes) -> tuple[int, int]:
+    """Width and height by the header; whatever PIL raises for what is no picture."""
+    with Image.open(io.BytesIO(picture), formats=_FORMATS) as image:
+        return image.size
 
 
 def _kind(value: object) -> str:

@@ -11,8 +11,10 @@ from leaven.core.errors import DataError
 from leaven.store.prediction_tables import feedback, predictions
 from leaven.store.store import Store
 
-__all__ = ["ORIGIN", "keep_truth"]
+__all__ = ["HEARD", "ORIGIN", "keep_truth"]
 
+#: Places whose answers were heard.
+HEARD = ("live", "canary")
 #: Where such labels come from, among the origins of labels.
 ORIGIN = "production"
 
@@ -35,7 +37,7 @@ def keep_truth(
     be kept.
     """
     with store.write() as connection:
-        heard = (predictions.c.name == prediction) & (predictions.c.place != "shadow")
+        heard = (predictions.c.name == prediction) & predictions.c.place.in_(HEARD)
         query = select(predictions.c.content).where(heard, predictions.c.service == service)
         content = connection.execute(query).scalar()
         if content is None:

@@ -1,0 +1,1 @@
+"""Canaries that are judged: all but the guard, which reads the store, is arithmetic."""
