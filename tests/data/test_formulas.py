@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -55,3 +57,10 @@ def test_tables_of_programs_are_as_they_are(tmp_path: Path):
     for name in ("a.parquet", "a.jsonl"):
         write_table(table, tmp_path / name)
     assert "'=cmd()" not in (tmp_path / "a.jsonl").read_text()
+
+
+def test_times_are_written_as_iso_has_them(tmp_path: Path):
+    at = datetime(2026, 11, 29, 2, 4, tzinfo=UTC)
+    write_table(pa.table({"at": pa.array([at, None])}), tmp_path / "a.jsonl")
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [row["at"] for row in rows] == ["2026-11-29T02:04:00+00:00", None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -89,6 +90,8 @@ def write_quarantine(dataset: Dataset, beside: Path) -> Path | None:
 
 
 def _lines(block: pa.RecordBatch) -> list[str]:
-    import json
-
-    return [json.dumps(row, ensure_ascii=False) + "\n" for row in block.to_pylist()]
+    # JSON knows no times: they are written as ISO 8601 has them.
+    return [
+        json.dumps(row, ensure_ascii=False, default=lambda cell: cell.isoformat()) + "\n"
+        for row in block.to_pylist()
+    ]
