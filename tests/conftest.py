@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import settings
 
 # Tests are many small fits side by side: threads that wait for each other slow all of them down.
@@ -14,3 +16,17 @@ os.environ["LEAVEN_CACHE"] = "off"
 # The time of one example says more about the machine's load than about the code.
 settings.register_profile("leaven", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("leaven")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def brief_curves() -> Iterator[int]:
+    """Runs measure their learning curves by as few fits as those on the largest sets do.
+
+    All of them are half the work of a small run. Yields what the tests of curves put back.
+    """
+    from leaven.evaluate import curve_plan
+
+    with pytest.MonkeyPatch.context() as patch:
+        whole = curve_plan._WORK
+        patch.setattr(curve_plan, "_WORK", 0)
+        yield whole

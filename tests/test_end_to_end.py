@@ -83,7 +83,7 @@ def pictures(home: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def digits(pictures: Path, home: Path) -> dict[str, Any]:
-    return fit(pictures, home, "--method", "fixmatch", "--budget", "12steps")
+    return fit(pictures, home, "--method", "fixmatch", "--budget", "6steps")
 
 
 def test_pictures_are_checked(pictures: Path):
@@ -128,7 +128,7 @@ def test_pictures_in_memory_are_those_in_files(
     frame = pa.table({"image": [p.read_bytes() for p in files], "label": labels})
     dataset = Dataset.from_frame(frame, modality="image")
     assert dataset.hash == digits["dataset"]["hash"]
-    run = leaven.fit(dataset, method="fixmatch", budget="12steps", out=tmp_path)
+    run = leaven.fit(dataset, method="fixmatch", budget="6steps", out=tmp_path)
     for name, estimate in digits["metrics"].items():
         assert run.metrics[name].value == pytest.approx(estimate["value"]), name
     pixels = np.stack([np.asarray(Image.open(place)) for place in files[:20]])
@@ -418,8 +418,8 @@ def test_without_unlabelled_records_the_supervised_counterpart_is_fitted(
     home: Path, tmp_path: Path
 ):
     rng = np.random.default_rng(0)
-    labels = np.arange(60) % 2
-    dataset = Dataset.from_arrays(rng.normal(size=(60, 3)) + 2 * labels[:, None], labels)
+    labels = np.arange(40) % 2
+    dataset = Dataset.from_arrays(rng.normal(size=(40, 3)) + 2 * labels[:, None], labels)
     for method, counterpart in (("fixmatch", "supervised"), ("auto", "supervised-blend")):
         run = leaven.fit(dataset, method=method, budget="10steps", out=tmp_path / method)
         assert run.story["recipe"]["method"] == counterpart
@@ -469,7 +469,7 @@ def points(tmp_path: Path) -> Path:
 def test_the_told_command_makes_the_same_run(points: Path, tmp_path: Path):
     """Choices and training settings included: it finds the run that is there."""
     told = fit(
-        points, tmp_path, "--method", "fixmatch", "--budget", "10steps",
+        points, tmp_path, "--method", "fixmatch", "--budget", "4steps",
         *("--set", "accept=AtLeast(0.6)", "--set", "accept=Certain", "--set", "weight=2"),
         *("--set", "align=Tempered(2.0)", "--set", "training.labelled_draw=balanced"),
     )  # fmt: skip
@@ -490,7 +490,7 @@ def test_the_told_command_makes_the_same_run(points: Path, tmp_path: Path):
 
 def test_settings_change_the_method_and_not_its_baseline(points: Path, tmp_path: Path):
     runs = [
-        leaven.fit(points, method="fixmatch", budget="10steps", out=tmp_path, settings=settings)
+        leaven.fit(points, method="fixmatch", budget="4steps", out=tmp_path, settings=settings)
         for settings in ({}, {"accept": "All"})
     ]
     baselines = [run.baseline["accuracy"] for run in runs]

@@ -25,7 +25,7 @@ from leaven.learn.method import METHODS
 from leaven.learn.state import TrainState
 
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-STEPS = 16
+STEPS = 10
 
 
 class Driver:
@@ -43,9 +43,9 @@ class Driver:
         self.data = home / "points.csv"
         rng = np.random.default_rng(0)
         rows = ["a,b,c,d,label"]
-        for i in range(90):
+        for i in range(60):
             cells = rng.normal(size=4).round(4) + 1.5 * np.eye(4)[i % 3]
-            rows.append(",".join(map(str, cells)) + (f",class {i % 3}" if i < 24 else ","))
+            rows.append(",".join(map(str, cells)) + (f",class {i % 3}" if i < 12 else ","))
         self.data.write_text("\n".join(rows))
 
     def fit(

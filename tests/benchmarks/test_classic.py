@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import subprocess
+import io
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,6 @@ from benchmarks.graphlearning_peer import GraphLearning
 from benchmarks.grid import choose_peers
 from benchmarks.results import read
 
-ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = ["--sets", "points,notes", "--labels", "1,4", "--seeds", "0", "--methods",
            "label-spreading", "--peers", "spreading,propagation"]  # fmt: skip
 
@@ -42,12 +42,9 @@ ssl = types.SimpleNamespace(poisson=Learner, laplace=lambda graph: sys.exit("no 
 @pytest.fixture(scope="module")
 def results(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("classic") / "classic.jsonl"
-    command = [sys.executable, "-m", "benchmarks.classic", "--data", str(sets), "--out", str(out)]
-    done = subprocess.run(
-        [*command, *OPTIONS], cwd=ROOT, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 of 12 fits are done" in done.stdout
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(["--data", str(sets), "--out", str(out), *OPTIONS]) == 0
+    assert "0 of 12 fits are done" in said.getvalue()
     return out
 
 

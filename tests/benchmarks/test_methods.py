@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import re
-import subprocess
-import sys
 import xml.etree.ElementTree as ET
+from contextlib import redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,13 +58,10 @@ def rows() -> list[dict[str, Any]]:
 def results(sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two methods and their baselines on two sets, as the command makes them."""
     out = tmp_path_factory.mktemp("results") / "small.jsonl"
-    command = [sys.executable, "-m", "benchmarks.methods", "--data", str(sets), "--out", str(out)]
     asked = ["--methods", "fixmatch,label-spreading", "--jobs", "2"]
-    done = subprocess.run(
-        [*command, *OPTIONS, *asked], cwd=ROOT, capture_output=True, text=True, timeout=200
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 of 8 fits are done" in done.stdout
+    with redirect_stdout(io.StringIO()) as said:
+        assert main(["--data", str(sets), "--out", str(out), *OPTIONS, *asked]) == 0
+    assert "0 of 8 fits are done" in said.getvalue()
     return out
 
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import pyarrow as pa
-
 from leaven.core.errors import DataError, SettingError
 from leaven.core.progress import Progress
 
@@ -169,15 +167,6 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         story = {**STORY, "verdict": {**STORY["verdict"], "outcome": outcome}}
         return SimpleNamespace(folder=Path(STORY["run"]["folder"]), story=story)
 
-    def predict(
-        run: str, data: str, out: str, label: str | None, progress: Any, **how: Any
-    ) -> SimpleNamespace:
-        calls.append(("predict", {"run": run, "data": data, "out": out, "label": label}))
-        table = {"id": ["1", "2"], "prediction": ["a", "a"], "confidence": [0.9, 0.7]}
-        return SimpleNamespace(
-            table=pa.table(table), quarantine=pa.table({"id": []}), findings=(), metrics={}
-        )
-
     def compare(runs: list[str]) -> dict[str, Any]:
         calls.append(("compare", {"runs": runs}))
         rows = [
@@ -227,7 +216,6 @@ def build(*, outcome: str = "better", clean: bool = False) -> ModuleType:
         "fit": fit,
         "methods": lambda: METHODS,
         "choices": lambda: CHOICES,
-        "predict": predict,
         "pretexts": lambda: PRETEXTS,
         "pretrain": pretrain,
         "report": report,

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 import leaven
 from leaven.cli import app
 from leaven.core.wording import THIN
+from leaven.operate.scoring.bulk import Scored
 
 COMMANDS = [
     *("check", "fit", "predict", "compare", "pretrain"),
@@ -227,11 +228,18 @@ def test_fit_shows_the_methods_figures_where_the_baseline_is_kept(monkeypatch):
     assert re.search(r"^accuracy +50\.0 % +65\.1 %", said, re.MULTILINE)
 
 
-def test_predict_writes_and_counts(api):
+def test_predict_writes_and_counts(monkeypatch: pytest.MonkeyPatch):
+    calls = []
+
+    def predict_file(run: str, data: str, out: str, **options: Any) -> Scored:
+        calls.append((run, data, out, options["label"]))
+        return Scored(out, 2, 1, 0, 0.8, {"a": 2}, (), {})
+
+    monkeypatch.setattr("leaven.scoring.predict_file", predict_file)
     assert "By class: a 2." in run("predict", "r", "d.csv", "--out", "p.csv").stdout
-    assert api.calls == [("predict", {"run": "r", "data": "d.csv", "out": "p.csv", "label": None})]
+    assert calls == [("r", "d.csv", "p.csv", None)]
     summary = json.loads(run("predict", "r", "d.csv", "--out", "p.csv", "--json").stdout)
-    assert summary["records"] == 2
+    assert (summary["records"], summary["quarantined"]) == (2, 1)
     assert summary["predictions"] == {"a": 2}
     assert summary["mean_confidence"] == pytest.approx(0.8)
 

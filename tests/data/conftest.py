@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -32,3 +33,19 @@ def make_dataset() -> Make:
         )
 
     return make
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    """A table of every kind of column, with gaps."""
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "age": rng.integers(18, 90, 40),
+            "height": rng.normal(170, 10, 40).round(2),
+            "city": rng.choice(["Bern", "Basel", None], 40),
+            "member": rng.choice([True, False], 40),
+            "since": pd.date_range("2020-01-01", periods=40, freq="37h"),
+            "label": rng.choice(["a", "b", None], 40),
+        }
+    )

@@ -28,7 +28,7 @@ CLASSES = [
     if isinstance(kind := getattr(leaven.sklearn, name), type) and issubclass(kind, ClassifierMixin)
 ]
 CLASSIC = [kind for kind in CLASSES if not issubclass(kind, NetworkClassifier)]
-NETWORKS = [kind(steps=25) for kind in (FixMatchClassifier, GANClassifier, AdaBNClassifier)]
+NETWORKS = [kind(steps=12) for kind in (FixMatchClassifier, GANClassifier, AdaBNClassifier)]
 
 MINUS_ONE = "it uses -1 as a class, which means unlabelled; it excuses scikit-learn's own by name"
 NODES = "a record given twice is two nodes of the graph; a weight is that of one node's label"

@@ -14,6 +14,8 @@ from sklearn.datasets import load_breast_cancer, load_digits
 
 from leaven.core.errors import DataError, SettingError
 from leaven.data.dataset import Dataset
+from leaven.evaluate import curve_plan
+from leaven.evaluate.curve_plan import Plan
 from leaven.evaluate.curves import Growth, grow
 from leaven.evaluate.forecast import forecast
 from leaven.evaluate.growing import grow_dataset
@@ -228,6 +230,26 @@ def test_out_of_time_fewer_repetitions_are_done_and_said():
 def test_it_is_plain_json(digits_growth: Growth):
     told = asdict(digits_growth)
     assert json.loads(json.dumps(told))["gain"] == asdict(digits_growth.gain)
+
+
+def test_without_a_time_the_sizes_say_how_much_is_measured(
+    brief_curves: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(curve_plan, "_WORK", brief_curves)
+
+    def planned(labelled: int, unlabelled: int) -> Plan:
+        known = problem(*digits(), labelled, unlabelled)
+        plan = Plan.of(known, METHODS["label-spreading"], 0, None, None)
+        assert plan is not None
+        return plan
+
+    few, some, many = planned(60, 200), planned(150, 400), planned(1200, 500)
+    assert [(plan.folds, plan.repeats) for plan in (few, some, many)] == [(10, 1), (5, 2), (5, 1)]
+    assert few.sizes.tolist() == [10, 14, 20, 28, 39, 54]
+    assert few.shares.tolist() == [0, 25, 50, 100, 200]
+    monkeypatch.setattr(curve_plan, "_WORK", 0)
+    least = planned(1200, 500)
+    assert (least.folds, least.repeats, least.pool, least.fits) == (5, 1, 250, 25)
 
 
 def test_settings_that_cannot_be_are_refused():

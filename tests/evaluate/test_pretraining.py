@@ -22,7 +22,7 @@ from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
 from leaven.learn.start import Start
 
 
-def vectors(seed: int = 0, labelled: int = 12, n: int = 420) -> Dataset:
+def vectors(seed: int = 0, labelled: int = 12, n: int = 320) -> Dataset:
     """Four kinds of vectors, some of which have their kind as label."""
     made, kinds = MADE_RECORDS["embedding"](n, seed)
     features = np.stack(made.records["features"].to_pylist()).astype(np.float32)
@@ -117,7 +117,7 @@ def test_interrupted_it_goes_on_to_the_same_encoder(tmp_path: Path, monkeypatch:
 def test_a_row_that_collapses_is_mended_and_says_so(tmp_path: Path):
     """BYOL without its predictor and with gradient on both sides: the loss is lowest at a point."""
     made = api.pretrain(
-        vectors(),
+        vectors(labelled=0),
         pretext="byol",
         budget="120steps",
         settings={"predictor": "none", "branch": "Same", "training.rate": 0.02},
@@ -149,7 +149,7 @@ def test_data_without_a_label_are_pretrained_on_without_a_verdict(tmp_path: Path
     made = api.pretrain(vectors(labelled=0), pretext="simclr", budget="5steps", out=tmp_path)
     assert made.story["comparison"] is None
     assert "too few labels" in made.story["sentence"]
-    assert made.story["seen"]["records"] == 378  # a tenth is set aside
+    assert made.story["seen"]["records"] == 288  # a tenth is set aside
 
 
 def test_files_need_no_label_unless_a_column_could_be_mistaken_for_a_feature(tmp_path: Path):
@@ -208,7 +208,7 @@ def test_one_command_does_both_and_compares_with_nothing(tmp_path: Path):
     tried, alone = (run.predictor, run.compared)
     weights = [p.network.encoder.state_dict() for p in (tried, alone)]
     assert any(not np.array_equal(weights[0][n], weights[1][n]) for n in weights[0])
-    assert len(api.predict(run, vectors(seed=2)).table) == 420
+    assert len(api.predict(run, vectors(seed=2)).table) == 320
 
 
 def test_propagation_on_pretrained_features_is_held_against_plain_ones(tmp_path: Path):

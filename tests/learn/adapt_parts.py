@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,15 @@ def begun(problem: Problem, method: str = "fixmatch") -> tuple[Any, Any]:
     """A fit after its first step, and its state; resumed, it goes on."""
     fit = METHODS[method].fit(problem)
     return fit, next(fit).state
+
+
+def ended(fit: Generator[Step, None, Network]) -> Network:
+    """What a fit returns, after all its steps."""
+    while True:
+        try:
+            next(fit)
+        except StopIteration as done:
+            return done.value
 
 
 def seen(problem: Problem) -> Any:

@@ -22,7 +22,9 @@ from leaven.learn.encoder import ENCODERS, Encoder, listed
 from leaven.learn.method import METHODS, Problem
 from leaven.learn.network import Network
 from leaven.learn.pretext import PRETEXTS
-from tests.learn.adapt_parts import begun, fit, made, seen
+from tests.learn.adapt_parts import begun, ended, fit, made, seen
+
+pytestmark = pytest.mark.usefixtures("few_words")
 
 #: Encoders that are another one of these with other numbers, and would take seconds a step.
 _TWINS = {"resnet-50", "vit-tiny", "tcn-large", "text-transformer-large"}
@@ -89,21 +91,22 @@ class _Held:
 
 @pytest.mark.parametrize("form", _FORMS)
 @pytest.mark.parametrize("encoder", TRAINED)
-def test_what_is_held_stays_to_the_bit_and_the_rest_learns(encoder: str, form: str):
+def test_what_is_held_stays_to_the_bit_the_rest_learns_and_all_is_saved(
+    encoder: str, form: str, tmp_path: Path
+):
     problem = made(encoder, adapt=form, rank=2)
     # The same for each fit: what is drawn for the encoder hangs on the loop's seed.
     problem = replace(problem, start=problem.build_encoder())
     held = _Held.of(problem)
     assert held.tensors or (form == "partial" and len(problem.build_encoder().layers()) == 1)
     fitting, state = begun(problem)
-    for network in (state.network, state.average):
-        assert not held.moved(_tensors(network.encoder))
+    for one in (state.network, state.average):
+        assert not held.moved(_tensors(one.encoder))
     learning = {n for n, p in state.network.encoder.named_parameters() if p.requires_grad}
     before = {n: state.network.encoder.get_parameter(n).detach().clone() for n in learning}
     averaged = {n: state.average.encoder.get_parameter(n).detach().clone() for n in learning}
     assert bool(learning) == (form != "head")
-    for _ in fitting:
-        pass
+    network = ended(fitting)
     assert not held.moved(_tensors(state.network.encoder))
     after = dict(state.network.encoder.named_parameters())
     assert not [n for n in learning if torch.equal(after[n], before[n])]
@@ -112,6 +115,16 @@ def test_what_is_held_stays_to_the_bit_and_the_rest_learns(encoder: str, form: s
         assert not [n for n in learning if torch.equal(kept[n], averaged[n])]
     trained = [p for group in state.optimiser.param_groups for p in group["params"]]
     assert all(p.requires_grad for p in trained)
+    _assert_saved_whole(problem, network, form, tmp_path)
+
+
+def _assert_saved_whole(problem: Problem, network: Network, form: str, folder: Path) -> None:
+    network.save(folder)
+    again = Network.load(folder)
+    assert np.array_equal(network.logits(problem.arrays), again.logits(problem.arrays))
+    assert adapters_of(again.encoder) == adapters_of(network.encoder)
+    assert bool(adapters_of(again.encoder)) == (form == "adapters")
+    assert not [m for m in again.modules() if isinstance(m, LowRank)]
 
 
 @pytest.mark.parametrize("form", ["lora", "adapters"])
@@ -142,20 +155,6 @@ def test_merged_changes_are_plain_weights_that_say_the_same(encoder: str):
     plain = ENCODERS[encoder](**changed.config)
     assert plain.state_dict().keys() == changed.state_dict().keys()
     assert {type(m) for m in changed.modules()} == {type(m) for m in plain.modules()}
-
-
-@pytest.mark.parametrize("form", _FORMS)
-@pytest.mark.parametrize("encoder", TRAINED)
-def test_a_fitted_network_is_saved_whole(encoder: str, form: str, tmp_path: Path):
-    problem = made(encoder, steps=2, adapt=form, rank=2)
-    network, _ = fit(problem)
-    network.save(tmp_path)
-    again = Network.load(tmp_path)
-    rows = np.arange(len(problem.arrays))
-    assert np.array_equal(network.logits(problem.arrays, rows), again.logits(problem.arrays, rows))
-    assert adapters_of(again.encoder) == adapters_of(network.encoder)
-    assert bool(adapters_of(again.encoder)) == (form == "adapters")
-    assert not [m for m in again.modules() if isinstance(m, LowRank)]
 
 
 @pytest.mark.parametrize("form", _FORMS)
@@ -326,13 +325,7 @@ def test_a_pretext_changes_all_of_the_encoder():
     other = replace(plain, training=plain.training.model_copy(update=settings))
     found = []
     for problem in (plain, other):
-        pretraining = PRETEXTS["simclr"].fit(problem)
-        while True:
-            try:
-                next(pretraining)
-            except StopIteration as done:
-                found.append(_tensors(done.value))
-                break
+        found.append(_tensors(ended(PRETEXTS["simclr"].fit(problem))))
     assert all(torch.equal(found[0][name], found[1][name]) for name in found[0])
 
 

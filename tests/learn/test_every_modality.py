@@ -14,6 +14,7 @@ from leaven.learn.method import METHODS, Problem
 from leaven.learn.train import LoopMethod
 
 CLASSES = 3
+STEPS = 2  # the second is of weights that the first has changed
 WORDS = ["card", "cash", "bank", "late", "lost", "fee", "rate", "how", "why", "where", "top up"]
 
 
@@ -49,6 +50,7 @@ TRAINED = [name for name, kind in ENCODERS.items() if not kind.ready and name no
 LOOP = [name for name, method in METHODS.items() if isinstance(method, LoopMethod)]
 
 
+@pytest.mark.usefixtures("few_words")
 @pytest.mark.parametrize("encoder", TRAINED)
 def test_every_method_takes_steps(encoder: str):
     modality = ENCODERS[encoder].modality
@@ -66,7 +68,7 @@ def test_every_method_takes_steps(encoder: str):
         train=np.arange(9),
         unlabelled=np.arange(9, 30),
         encoder=encoder,
-        steps=4,
+        steps=STEPS,
         training=Training(labelled_batch=4, unlabelled_ratio=2, precision="32-true"),
     )
     for name in LOOP:
@@ -79,7 +81,7 @@ def test_every_method_takes_steps(encoder: str):
                 network = done.value
                 break
         terms = [float(t) for step in taken for t in step.terms.values()]
-        assert len(taken) == 4, name
+        assert len(taken) == STEPS, name
         assert np.isfinite(terms).all(), name
         logits = network.logits(arrays)
         assert logits.shape == (30, CLASSES), name

@@ -83,9 +83,8 @@ def change(folder: Path, tensor: str) -> None:
 
 
 def test_a_run_is_made_predicts_and_still_does_where_it_is_copied_to(encoder, tmp_path):
-    run = leaven.fit(
-        frame(), label="label", encoder=str(encoder), budget="5steps", out=tmp_path / "runs"
-    )
+    told = {"label": "label", "method": "label-spreading", "budget": "5steps"}
+    run = leaven.fit(frame(), encoder=str(encoder), out=tmp_path / "runs", **told)
     here = run.predict(texts(9, seed=1))
     assert here.shape == (9, 2)
     np.testing.assert_allclose(here.sum(1), 1)

@@ -47,8 +47,7 @@ from leaven.evaluate.experiment import Experiment
 from leaven.evaluate.pseudo_log import PseudoLog
 from leaven.learn import streams, train
 from leaven.learn.consistency import Consistency
-from leaven.learn.contracts import METHOD_CHECKS, BrokenContract
-from leaven.learn.contracts.check import run_all
+from leaven.learn.contracts import METHOD_CHECKS, BrokenContract, check_method
 from leaven.learn.method import METHODS
 from leaven.learn.network import Network
 from leaven.learn.objective import Draw, Loss, Moment, PseudoLabels
@@ -59,7 +58,7 @@ from leaven.learn.train import LoopMethod
 def check(name: str) -> None:
     """One contract check, of FixMatch; `test_contracts.py` asks it without a fault."""
     (one,) = [check for check in METHOD_CHECKS if check.name == name]
-    run_all([one], METHODS["fixmatch"], "fixmatch")
+    check_method("fixmatch", [one])
 
 
 # --- an encoder that is never updated -------------------------------------------------------

@@ -16,6 +16,7 @@ from leaven.learn.objective import Loss, Moment
 from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
 
 
+@pytest.mark.usefixtures("few_words")
 @pytest.mark.parametrize("name", list(PRETEXTS))
 def test_pretext_keeps_its_contracts(name: str):
     assert check_pretext(name)
