@@ -70,11 +70,12 @@ _COMMANDS = (
         "rollback",
         "retire",
         "releases",
+        "prune",
         "key",
         "unseal",
         "audit",
     ),
-    *("drift", "k8s", "mlflow"),
+    *("drift", "slo", "k8s", "mlflow"),
     *("methods", "pretexts", "encoders", "report"),
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,11 +26,26 @@ from leaven.data.raw import ROW, SOURCE, Raw, Refused, Spool, quarantine
 from leaven.data.roles import Roles
 from leaven.data.series_rows import as_series
 
-__all__ = ["Roles", "assemble"]
+__all__ = ["NOTHING", "Cells", "Roles", "absent", "assemble", "converted", "own_id", "slipped"]
 
 _BATCH = 20_000
 _ID_ENDINGS = ("id", "uuid", "guid", "key")
-_NOTHING = ("empty record", "no feature has a value")
+#: Why a record without a value is none: reason and detail.
+NOTHING = ("empty record", "no feature has a value")
+
+
+@dataclass(frozen=True)
+class Cells:
+    """Feature columns in their own types.
+
+    `records` are those with a value, `kept` their positions; `slips` counts by column the cells
+    that were given up, with some of them; `why` says of positions not kept, reason and detail.
+    """
+
+    records: pa.Table
+    kept: npt.NDArray[np.int64]
+    slips: dict[str, tuple[int, tuple[str, ...]]]
+    why: dict[int, tuple[str, str]]
 
 
 @dataclass
@@ -59,7 +74,7 @@ def assemble(
     labels, plan = _plan(raw, roles)
     if roles.columns is not None:
         modality, columns = roles.modality or _modality_of(roles.columns), list(roles.columns)
-        plan.findings += _absent(columns, table)
+        plan.findings += absent(columns, table)
     else:
         found, unfit = kinds.infer(table, plan.features, paths=raw.root is not None)
         if unfit:
@@ -73,12 +88,13 @@ def assemble(
             f"{source} holds no feature columns beside labels and ids. "
             f"Its columns are: {', '.join(_names(table))}."
         )
-    records, kept, slips, why = _converted(table, columns, cache)
+    cells = converted(table, columns, cache)
+    records, kept, why = cells.records, cells.kept, cells.why
     refused = list(raw.refused)
     if len(kept) < table.num_rows:
         empty = np.setdiff1d(np.arange(table.num_rows), kept)
         origin = table.select([SOURCE, ROW]).take(pa.array(empty)).to_pylist()
-        told = [why.get(int(place), _NOTHING) for place in empty]
+        told = [why.get(int(place), NOTHING) for place in empty]
         refused += [(o[SOURCE], o[ROW], *said) for o, said in zip(origin, told, strict=True)]
         labels = labels.take(pa.array(kept))
     if not len(kept):
@@ -106,7 +122,7 @@ def assemble(
         meta=meta,
         root=raw.root if modality in ("image", "audio") else None,
         quarantine=quarantine(refused),
-        findings=(*raw.findings, *plan.findings, *slips),
+        findings=(*raw.findings, *plan.findings, *slipped(cells.slips)),
     )
     if not unreadable:
         return dataset
@@ -166,7 +182,7 @@ def _plan(raw: Raw, roles: Roles) -> tuple[pa.StringArray, _Plan]:
     labels = pa.nulls(table.num_rows, pa.string())
     if label is not None and roles.label is not False:
         labels = clean_labels(table[label])
-    plan = _Plan(label, roles.id or _own_id(table, others), [])
+    plan = _Plan(label, roles.id or _unique_id(table, others), [])
     taken = {label, plan.id, roles.group, roles.time, roles.audit}
     if roles.columns is not None:
         plan.features = [column.name for column in roles.columns]
@@ -197,21 +213,21 @@ def _nameless(words: dict[str, int]) -> Finding:
     )
 
 
-def _absent(columns: Sequence[Column], table: pa.Table) -> list[Finding]:
+def absent(columns: Sequence[Column], table: pa.Table) -> list[Finding]:
     """What is said where columns that a model reads are not among those of new data."""
     present = set(table.column_names)
-    absent = [c.name for c in columns if c.name not in present]
-    if not absent:
+    missing = [c.name for c in columns if c.name not in present]
+    if not missing:
         return []
-    listed = ", ".join(map(repr, absent[:5])) + (" …" if len(absent) > 5 else "")
+    listed = ", ".join(map(repr, missing[:5])) + (" …" if len(missing) > 5 else "")
     return [
         Finding(
             "missing-columns",
             "warning",
-            f"{len(absent)} of the {len(columns)} columns of the records are not there and count "
+            f"{len(missing)} of the {len(columns)} columns of the records are not there and count "
             f"as missing: {listed}.",
-            len(absent),
-            tuple(absent[:20]),
+            len(missing),
+            tuple(missing[:20]),
             "Give new records the columns that the model was made with.",
         )
     ]
@@ -238,10 +254,16 @@ def _dropped(name: str, why: str, columns: list[str]) -> Finding:
     )
 
 
-def _own_id(table: pa.Table, names: list[str]) -> str | None:
-    """A column called id, if it can serve as one."""
+def own_id(names: Sequence[str]) -> str | None:
+    """The one column that is called id; None where there are several, or none."""
     called = [name for name in names if name.lower() == "id"]
-    return called[0] if len(called) == 1 and _unique(table[called[0]]) else None
+    return called[0] if len(called) == 1 else None
+
+
+def _unique_id(table: pa.Table, names: list[str]) -> str | None:
+    """The column called id, if it can serve as one."""
+    called = own_id(names)
+    return called if called is not None and _unique(table[called]) else None
 
 
 def _is_id(name: str) -> bool:
@@ -265,18 +287,21 @@ def _stringy(found: pa.DataType) -> bool:
     )
 
 
-def _converted(
-    table: pa.Table, columns: list[Column], cache: Path | None
-) -> tuple[pa.Table, npt.NDArray[np.int64], list[Finding], dict[int, tuple[str, str]]]:
-    """The feature columns in their own types, positions of the records kept, cells given up.
+def converted(
+    table: pa.Table, columns: Sequence[Column], cache: Path | None, width: int = 0
+) -> Cells:
+    """The feature columns in their own types; records without any value are left out.
 
-    Records without any value are left out; last, of some of these, why.
+    `width` is the length of vectors, found from the first one where it is 0.
     """
     n = table.num_rows
     present = set(table.column_names)  # a look through the list for each of 3000 takes seconds
     there = {c.name: table[c.name] for c in columns if c.name in present}
+    nothing = pa.chunked_array([], pa.null())
     targets = {
-        c.name: conversion.target_type(there.get(c.name, pa.chunked_array([], pa.null())), c.kind)
+        c.name: pa.list_(pa.float32(), width)
+        if width and c.kind == "vector"
+        else conversion.target_type(there.get(c.name, nothing), c.kind)
         for c in columns
     }
     slips: dict[str, tuple[int, tuple[str, ...]]] = {}
@@ -304,8 +329,12 @@ def _converted(
             spool.write(batch if some.all() else batch.filter(pa.array(some)))
             kept.append(start + np.flatnonzero(some))
         records = spool.finish()
-    findings = [_slipped(name, count, shown) for name, (count, shown) in slips.items()]
-    return records, np.concatenate(kept), findings, why
+    return Cells(records, np.concatenate(kept), slips, why)
+
+
+def slipped(slips: Mapping[str, tuple[int, tuple[str, ...]]]) -> list[Finding]:
+    """What is said of cells that were given up."""
+    return [_slipped(name, count, shown) for name, (count, shown) in slips.items()]
 
 
 def _slipped(name: str, count: int, shown: tuple[str, ...]) -> Finding:

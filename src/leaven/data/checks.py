@@ -21,7 +21,7 @@ from leaven.data.splits import Split
 if TYPE_CHECKING:
     from leaven.data.arrays import Arrays
 
-__all__ = ["check", "unseen_labels"]
+__all__ = ["check", "unseen_finding", "unseen_labels"]
 
 Numbers = npt.NDArray[np.float64]
 _Check = Callable[[Dataset, "Arrays | None", "Split | None"], Iterator[Finding]]
@@ -54,6 +54,11 @@ def unseen_labels(dataset: Dataset, classes: Sequence[str]) -> Finding | None:
     if not unseen:
         return None
     count = int(np.isin(dataset.targets, [dataset.classes.index(u) for u in unseen]).sum())
+    return unseen_finding(unseen, count)
+
+
+def unseen_finding(unseen: Sequence[str], count: int) -> Finding:
+    """What is said of `count` records whose labels a model does not know."""
     said = "a label" if len(unseen) == 1 else f"{len(unseen)} labels"
     return Finding(
         "unseen-labels",

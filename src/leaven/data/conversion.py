@@ -207,7 +207,7 @@ def _moments(values: pa.Array) -> pa.Array:
     """Dates with or without a time and a zone as moments of UTC."""
     values = pc.replace_substring_regex(values, r"^(\S{10})$", r"\1T00:00")
     values = pc.replace_substring_regex(values, r"(\.\d{6})\d+", r"\1")
-    values = pc.replace_substring_regex(values, r"(:\d{2}(?:\.\d+)?)$", r"\1Z")
+    values = pc.replace_substring_regex(values, r"([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?)$", r"\1Z")
     return values.cast(pa.timestamp("us", "UTC")).cast(pa.timestamp("us"))
 
 

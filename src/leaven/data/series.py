@@ -18,6 +18,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from leaven.data.portable.series import parsed, tidied
+
 __all__ = [
     "NESTED",
     "SERIES",
@@ -71,42 +73,6 @@ def is_series(column: pa.ChunkedArray) -> bool:
             return True
         lengths.add(len(value))
     return len(lengths) > 1
-
-
-def tidied(values: npt.ArrayLike) -> Values:
-    """(channels, steps) of a series in its one form; without steps where nothing was measured.
-
-    >>> tidied([[1, float("inf"), 3, float("nan")]])
-    array([[ 1., nan,  3.]])
-    """
-    found = np.array(values, dtype=np.float64, ndmin=2) + 0.0  # minus zero is zero
-    found[~np.isfinite(found)] = np.nan
-    measured = np.flatnonzero(~np.isnan(found).all(0))
-    return found[:, : measured[-1] + 1 if len(measured) else 0]
-
-
-def parsed(value: Any) -> Values:
-    """(channels, steps) of a list of numbers, or of a list of such lists, one a channel.
-
-    Shorter channels are filled up with missing values. Raises ValueError for anything else.
-
-    >>> parsed([[1, 2], [3]])
-    array([[ 1.,  2.],
-           [ 3., nan]])
-    """
-    if not isinstance(value, list):
-        raise ValueError("no list of numbers")
-    channels = value if any(isinstance(part, list) for part in value) else [value]
-    try:
-        rows = [np.array(c if c is not None else [], dtype=np.float64) for c in channels]
-    except TypeError as error:
-        raise ValueError(str(error)) from None
-    if any(row.ndim != 1 for row in rows):
-        raise ValueError("lists within lists within lists")
-    filled = np.full((len(rows), max((len(row) for row in rows), default=0)), np.nan)
-    for place, row in enumerate(rows):
-        filled[place, : len(row)] = row
-    return tidied(filled)
 
 
 def packed(records: Iterable[Values | None]) -> pa.Array:

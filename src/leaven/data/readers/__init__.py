@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from leaven.core.errors import DataError
@@ -19,11 +20,13 @@ from leaven.data.readers.graphs import graph_tables, read_graph_archive, read_gr
 from leaven.data.readers.objects import read_objects
 from leaven.data.readers.series import is_headless, read_headless, read_ts
 
-__all__ = ["data_name", "read", "read_tables"]
+__all__ = ["data_name", "parts", "read", "read_tables"]
 
-_Reader = Callable[[str, str, Spool], tuple[list[Refused], list[Finding]]]
+#: A path and what it is called in messages, to its records part by part, in order.
+_Reader = Callable[[str, str], Iterator[Raw]]
 #: How a file of UTF-16 or UTF-32 begins.
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
+_FILES = 512  # of a part of a folder
 _READERS: dict[str, _Reader] = {
     ".csv": read_delimited,
     ".tsv": read_delimited,
@@ -93,9 +96,9 @@ def _folder(
     entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
     beside = [folder / name for name in LABEL_TABLES if (folder / name).is_file()]
     folders = [p for p in entries if p.is_dir() and p.name != "__MACOSX"]
-    tables = [p for p in entries if p.is_file() and _ending(p.name) in _READERS]
-    if tables and len(tables) == len(entries) and labels is None:
-        return read_tables([str(p) for p in tables], cache, series=roles.modality == "series")
+    tables = _tables_alone(folder)
+    if tables and labels is None:
+        return read_tables(tables, cache, series=roles.modality == "series")
     if labels is not None or beside:
         table = os.fspath(labels) if labels is not None else str(beside[0])
         if labels is not None and not Path(table).exists() and (folder / table).exists():
@@ -118,20 +121,68 @@ def read_tables(paths: Sequence[str], cache: Path | None, *, series: bool = Fals
     refused: list[Refused] = []
     findings: list[Finding] = []
     with Spool(cache) as spool:
-        for path in paths:
-            reader = _READERS.get(_ending(path)) or _sniffed(path)
-            if reader is read_delimited:
-                _refuse_binary(path)
-                reader = read_headless if series and is_headless(path) else reader
-            source = Path(path).name
-            if sum(Path(other).name == source for other in paths) > 1:
-                source = path
-            refusals, noticed = reader(path, source, spool)
-            refused += refusals
-            findings += noticed
+        for part in _parts_of_tables(paths, series):
+            for batch in part.table.to_batches():
+                spool.write(batch)
+            refused += part.refused
+            findings += part.findings
         table = spool.finish()
-    local = "://" not in paths[0]
-    return Raw(table, refused, findings, root=Path(paths[0]).resolve().parent if local else None)
+    return Raw(table, refused, findings, root=_beside(paths))
+
+
+def parts(path: str | os.PathLike[str], *, series: bool = False) -> Iterator[Raw]:
+    """Table files, or a folder of files, of any size: some thousand records at a time, in order.
+
+    Of a folder of pictures, sounds or texts each record is a file, and folders are no classes
+    unless a table says so; those of its files that are none are refused before all records.
+    Raises DataError as `read` does, as soon as it is met.
+    """
+    given = os.fspath(path)
+    if not given:
+        raise DataError("The name of the file or folder to read is empty. Give a path, or . here.")
+    if "://" in given or not Path(given).is_dir():
+        yield from _parts_of_tables([given], series)
+        return
+    folder = Path(given)
+    tables = _tables_alone(folder)
+    if tables:
+        yield from _parts_of_tables(tables, series)
+        return
+    raw = _folder(folder, None, Roles(label=False), None)
+    yield replace(raw, table=raw.table.slice(0, 0))
+    for start in range(0, raw.table.num_rows, _FILES):
+        part = raw.table.slice(start, _FILES)
+        share = (start + part.num_rows) / raw.table.num_rows
+        yield replace(raw, table=part, refused=[], findings=[], listed=True, share=share)
+
+
+def _parts_of_tables(paths: Sequence[str], series: bool) -> Iterator[Raw]:
+    """Files one after the other; the share that is read counts each alike."""
+    for number, path in enumerate(paths):
+        reader = _READERS.get(_ending(path)) or _sniffed(path)
+        if reader is read_delimited:
+            _refuse_binary(path)
+            reader = read_headless if series and is_headless(path) else reader
+        source = Path(path).name
+        if sum(Path(other).name == source for other in paths) > 1:
+            source = path
+        for part in reader(path, source):
+            part.root = _beside(paths)
+            if part.share is not None:
+                part.share = (number + part.share) / len(paths)
+            yield part
+
+
+def _beside(paths: Sequence[str]) -> Path | None:
+    """The folder that tables' paths are relative to."""
+    return None if "://" in paths[0] else Path(paths[0]).resolve().parent
+
+
+def _tables_alone(folder: Path) -> list[str]:
+    """The tables of a folder that holds nothing else; else none."""
+    entries = sorted(p for p in folder.iterdir() if not p.name.startswith("."))
+    tables = [str(p) for p in entries if p.is_file() and _ending(p.name) in _READERS]
+    return tables if len(tables) == len(entries) else []
 
 
 def _ending(path: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Any
 
@@ -11,46 +12,51 @@ import numpy as np
 import pyarrow as pa
 
 from leaven.core.errors import DataError
-from leaven.data.dataset import Finding
-from leaven.data.lines import LONGEST_LINE, Lines, open_bytes
-from leaven.data.raw import ROW, SOURCE, Refused, Spool
+from leaven.data.lines import FIRST, LONGEST_LINE, Lines, open_bytes, rows_that_fit
+from leaven.data.raw import ROW, SOURCE, Raw
 
-__all__ = ["read_objects"]
+__all__ = ["objects_table", "parsed_object", "read_objects"]
 
-_BATCH = 20_000
 #: An array must be parsed whole; a larger one should be JSON Lines.
 _LARGEST_ARRAY = 1 << 29
 
 
-def read_objects(path: str, source: str, spool: Spool) -> tuple[list[Refused], list[Finding]]:
-    """Write the objects of one file to `spool`, all columns as strings.
+def read_objects(path: str, source: str) -> Iterator[Raw]:
+    """The objects of one file, some thousands at a time, all columns as strings.
 
     Numbers keep their text, lists and objects become JSON text, so that the columns' kinds are
     found by the same rules as those of a CSV. A line that is no object is refused.
     Raises DataError if the file is an array that is broken or larger than 512 MB.
     """
-    refused: list[Refused] = []
     lines = Lines(path)
     objects = _array(path, source) if _is_array(path) else _parsed(lines)
     numbered = enumerate(objects, 1)
-    while batch := list(islice(numbered, _BATCH)):
-        good = [(row, value) for row, value in batch if isinstance(value, dict)]
-        refused += [
-            (source, row, "broken JSON", str(value)[:160])
-            for row, value in batch
-            if not isinstance(value, dict)
-        ]
-        if not good:
-            continue
-        names = list(dict.fromkeys(name for _, value in good for name in value))
-        columns = [
-            pa.array([_as_text(value.get(name)) for _, value in good], pa.string())
-            for name in names
-        ]
-        rows = np.array([row for row, _ in good], dtype=np.int64)
-        columns += [pa.array([source] * len(good)), pa.array(rows)]
-        spool.write(pa.record_batch(columns, [*names, SOURCE, ROW]))
-    return refused, lines.findings(source)
+    size = FIRST
+    while batch := list(islice(numbered, size)):
+        before, share = lines.characters, lines.share
+        yield replace(objects_table(batch, source), share=share)
+        size = rows_that_fit(lines.characters - before, len(batch))
+    yield Raw(pa.table({}), findings=lines.findings(source))
+
+
+def objects_table(batch: Sequence[tuple[int, Any]], source: str) -> Raw:
+    """Numbered objects as strings by column; what is no object is refused, and says why itself."""
+    good = [(row, value) for row, value in batch if isinstance(value, dict)]
+    refused = [
+        (source, row, "broken JSON", str(value)[:160])
+        for row, value in batch
+        if not isinstance(value, dict)
+    ]
+    if not good:
+        return Raw(pa.table({}), refused)
+    named = dict.fromkeys(name for _, value in good for name in value)
+    names = [name for name in named if name not in (SOURCE, ROW)]
+    columns = [
+        pa.array([_as_text(value.get(name)) for _, value in good], pa.string()) for name in names
+    ]
+    rows = np.array([row for row, _ in good], dtype=np.int64)
+    columns += [pa.array([source] * len(good)), pa.array(rows)]
+    return Raw(pa.table(columns, [*names, SOURCE, ROW]), refused)
 
 
 def _is_array(path: str) -> bool:
@@ -60,18 +66,18 @@ def _is_array(path: str) -> bool:
 
 def _parsed(lines: Lines) -> Iterator[Any]:
     """Each non-blank line's object, or the complaint about it as text."""
-    for line in lines:
-        if not line.strip():
-            continue
-        if len(line) >= LONGEST_LINE:
-            yield "the line is too long"
-            continue
-        try:
-            value = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield f"{error}: {line.strip()[:80]}"
-            continue
-        yield value if isinstance(value, dict) else f"not an object: {line.strip()[:80]}"
+    return (parsed_object(line) for line in lines if line.strip())
+
+
+def parsed_object(line: str) -> dict[str, Any] | str:
+    """The object of a line of JSON; a text says why there is none."""
+    if len(line) >= LONGEST_LINE:
+        return "the line is too long"
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"{error}: {line.strip()[:80]}"
+    return value if isinstance(value, dict) else f"not an object: {line.strip()[:80]}"
 
 
 def _array(path: str, source: str) -> Iterator[Any]:

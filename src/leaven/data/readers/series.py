@@ -16,9 +16,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from leaven.core.errors import DataError
-from leaven.data.dataset import Finding
-from leaven.data.lines import Lines
-from leaven.data.raw import ROW, SOURCE, Refused, Spool
+from leaven.data.lines import FIRST, Lines, rows_that_fit
+from leaven.data.raw import ROW, SOURCE, Raw, Refused
 from leaven.data.series import packed, tidied
 
 __all__ = ["is_headless", "read_headless", "read_ts"]
@@ -28,7 +27,6 @@ Values = npt.NDArray[np.float64]
 #: A record: its label, None where there is none, and its series; or reason and detail.
 _Record = tuple[str | None, Values] | tuple[str, str]
 
-_BATCH = 5_000
 _MISSING = ("?", "", "nan", "null", "na")
 _CUT = re.compile(r"[\s,;]+")
 
@@ -43,16 +41,15 @@ def is_headless(path: str) -> bool:
         return False
 
 
-def read_headless(path: str, source: str, spool: Spool) -> tuple[list[Refused], list[Finding]]:
-    """Write the series of one table without a header to `spool`: the label first in each line."""
+def read_headless(path: str, source: str) -> Iterator[Raw]:
+    """The series of one table without a header: the label first in each line."""
     lines = Lines(path)
     numbered = ((row, line) for row, line in enumerate(lines, 1) if line.strip())
-    refused = _written(((row, _row(line)) for row, line in numbered), source, spool)
-    return refused, lines.findings(source)
+    yield from _parts(((row, _row(line)) for row, line in numbered), source, lines)
 
 
-def read_ts(path: str, source: str, spool: Spool) -> tuple[list[Refused], list[Finding]]:
-    """Write the series of one `.ts` file to `spool`.
+def read_ts(path: str, source: str) -> Iterator[Raw]:
+    """The series of one `.ts` file, some hundreds at a time.
 
     Raises DataError if there is no `@data`, or if the series have time stamps.
     """
@@ -67,7 +64,7 @@ def read_ts(path: str, source: str, spool: Spool) -> tuple[list[Refused], list[F
         for row, line in numbered
         if line.strip() and not line.lstrip().startswith("#")
     )
-    return _written(records, source, spool), lines.findings(source)
+    yield from _parts(records, source, lines)
 
 
 def _head(numbered: Iterator[tuple[int, str]], source: str) -> dict[str, str]:
@@ -81,11 +78,13 @@ def _head(numbered: Iterator[tuple[int, str]], source: str) -> dict[str, str]:
     raise DataError(f"{source} has no line @data, after which the series stand.")
 
 
-def _written(records: Iterator[tuple[int, _Record]], source: str, spool: Spool) -> list[Refused]:
-    """Write the records that can be read, batch by batch; returns the others."""
-    refused: list[Refused] = []
-    while batch := list(islice(records, _BATCH)):
+def _parts(records: Iterator[tuple[int, _Record]], source: str, lines: Lines) -> Iterator[Raw]:
+    """The records that can be read, batch by batch, and the others."""
+    size = FIRST
+    while batch := list(islice(records, size)):
+        size = rows_that_fit(lines.characters, batch[-1][0])
         good: list[tuple[int, str | None, Values]] = []
+        refused: list[Refused] = []
         for row, (first, second) in batch:
             if isinstance(second, str):
                 refused.append((source, row, str(first), second))
@@ -94,19 +93,16 @@ def _written(records: Iterator[tuple[int, _Record]], source: str, spool: Spool) 
                 refused.append((source, row, "no value", told))
             else:
                 good.append((row, first, second))
-        if not good:
-            continue
-        spool.write(
-            pa.record_batch(
-                {
-                    "series": packed(values for _, _, values in good),
-                    "label": pa.array([label for _, label, _ in good], pa.string()),
-                    SOURCE: pa.array([source] * len(good)),
-                    ROW: pa.array([row for row, _, _ in good], pa.int64()),
-                }
-            )
+        table = pa.table(
+            {
+                "series": packed(values for _, _, values in good),
+                "label": pa.array([label for _, label, _ in good], pa.string()),
+                SOURCE: pa.array([source] * len(good), pa.string()),
+                ROW: pa.array([row for row, _, _ in good], pa.int64()),
+            }
         )
-    return refused
+        yield Raw(table, refused, share=lines.share)
+    yield Raw(pa.table({}), findings=lines.findings(source))
 
 
 def _row(line: str) -> _Record:
