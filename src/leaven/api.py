@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.data.given import given, given_labelled_or_not, given_with_answers
@@ -36,8 +36,6 @@ __all__ = [
     "pretrain",
     "report",
 ]
-
-Listener = Callable[[Progress], None]
 
 
 def check(

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaven.core.errors import DataError, SettingError
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 
 if TYPE_CHECKING:
     from leaven.evaluate.run import Run
 
 __all__ = ["Audit", "audit", "finish", "lineage", "revoke", "worth"]
-
-Listener = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

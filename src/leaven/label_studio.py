@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaven.core.errors import DataError, SettingError
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 from leaven.label.place import place_of
 from leaven.labelling import query
 
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from leaven.label.studio.client import Client
 
 __all__ = ["backend", "kept_in", "pull", "push"]
-
-Listener = Callable[[Progress], None]
 
 
 def push(

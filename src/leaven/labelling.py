@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaven.core.errors import DataError, SettingError
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,8 +26,6 @@ __all__ = [
     "rules",
     "status",
 ]
-
-Listener = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 
 if TYPE_CHECKING:
     from leaven.operate.drift.drift import Drift
 
 __all__ = ["drift"]
-
-Listener = Callable[[Progress], None]
 
 
 def drift(

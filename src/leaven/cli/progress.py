@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from rich.table import Column
 
 from leaven.cli.words import plain
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 from leaven.core.wording import percent, roughly
 
 __all__ = ["ACCENT", "progress_line", "sentence"]
@@ -22,8 +22,6 @@ __all__ = ["ACCENT", "progress_line", "sentence"]
 ACCENT = "#c2703d"
 
 _SECONDS_BETWEEN_LINES = 5.0
-
-Listener = Callable[[Progress], None]
 
 
 @contextlib.contextmanager

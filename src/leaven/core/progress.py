@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
-__all__ = ["Progress"]
+__all__ = ["Listener", "Progress"]
 
 
 @dataclass(frozen=True)
@@ -22,3 +23,7 @@ class Progress:
     seconds_left: float | None = None
     figures: dict[str, float] = field(default_factory=dict)
     message: str = ""
+
+
+#: Who is told of it.
+Listener = Callable[[Progress], None]

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from leaven import __version__
 from leaven.core.errors import DataError, RunError, SettingError
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 from leaven.core.wording import decimal, percent, points, records, span
 from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
@@ -42,8 +42,6 @@ _HELD, _HELD_LEAST = 5, 50  # one in five is held back, and as many at least
 _CHOOSE = 5  # of the others one in five chooses
 _TIMED, _ROUNDS = 512, 5
 _TOLD = "distilled.json"
-
-Listener = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

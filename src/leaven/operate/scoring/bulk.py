@@ -24,7 +24,7 @@ import torch
 
 from leaven import __version__
 from leaven.core.errors import DataError, SettingError
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 from leaven.data.dataset import Dataset, Finding
 from leaven.data.pieces import Piece, Reading, read_piece, whole_piece
 from leaven.data.raw import Raw
@@ -39,8 +39,6 @@ from leaven.operate.scoring.rows import Draft, Sums, draft
 __all__ = ["Scored", "score_file"]
 
 _THREADS = 4  # at most, where nobody says how many
-
-Listener = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
