@@ -1,12 +1,19 @@
 """What one request costs a server of a small text model, with everything on.
 
     python -m benchmarks.serving [--requests 4000] [--connections 4] [--run RUN] [--profile FILE]
+                                 [--by onnx torch] [--rounds 3] [--wrk]
+                                 [--peer mlserver=PYTHON mlflow=PYTHON bentoml=PYTHON]
 
 Everything on: releases watched, checks and limits, batching, calibration, the prediction log in
 SQLite, records below 0.6 to the review queue. The client is a process of its own with one socket a
-connection, which sends the next request when the last was answered. Told are the server's CPU time
-a request (of all its threads, by /proc), requests a second, and the median and 99th percentile of
-the time to the answer. Peers are not in it yet.
+connection, which sends the next request when the last was answered; with --wrk it is wrk. Told are
+the server's CPU time a request (of all its processes and threads, by /proc), requests a second, and
+the median and 99th percentile of the time to the answer. Servers take turns, and of the rounds the
+one of the least CPU counts: what else the machine does is felt by all.
+
+`--by` is what answers: the model's exported form, or torch. A peer is a server of others in a
+Python of its own that has it installed, given the same exported model; of all that ours does
+besides it does what it does by default.
 """
 
 from __future__ import annotations
@@ -15,6 +22,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import statistics
@@ -23,7 +31,11 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from benchmarks.serving_peers import Server, peer
 
 WORDS = {
     "billing": "invoice charged refund payment card price",
@@ -60,9 +72,17 @@ def made_run(folder: Path) -> str:
 
 
 def cpu_seconds(process: int) -> float:
-    """CPU time that a process has taken so far, in seconds."""
-    told = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(told[11]) + int(told[12])) / _TICKS
+    """CPU time that a process and those that it started have taken so far, in seconds."""
+    taken, family = 0.0, {process}
+    for place in sorted(Path("/proc").glob("[0-9]*"), key=lambda one: int(one.name)):
+        try:
+            told = (place / "stat").read_text().rpartition(")")[2].split()
+        except OSError:  # it ended meanwhile
+            continue
+        if int(place.name) in family or int(told[1]) in family:
+            family.add(int(place.name))
+            taken += (int(told[11]) + int(told[12])) / _TICKS
+    return taken
 
 
 def client(port: int, connections: int, requests: int, path: str) -> None:
@@ -99,6 +119,8 @@ def client(port: int, connections: int, requests: int, path: str) -> None:
 def _body(path: str, text: str) -> bytes:
     if path == "/predict":
         return json.dumps({"text": text}).encode()
+    if path == "/invocations":
+        return json.dumps({"dataframe_records": [{"text": text}]}).encode()
     told = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
     return json.dumps({"inputs": [told]}).encode()
 
@@ -135,13 +157,131 @@ def serve(store: str, profile: str) -> None:
         profiled.dump_stats(profile)
 
 
+@dataclass(frozen=True)
+class Figures:
+    """Milliseconds of CPU a request, requests a second, median and 99th percentile in ms."""
+
+    cpu: float
+    rate: float
+    median: float
+    tail: float
+    requests: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cpu:.2f} ms CPU a request, {self.rate:.0f} requests/s, median "
+            f"{self.median:.1f} ms, p99 {self.tail:.1f} ms (n {self.requests})"
+        )
+
+
+def ours(by: str, run: str, folder: Path, path: str, profile: str) -> Server:
+    """Our server of a run, by its exported form or by torch."""
+    from leaven import releasing
+    from leaven.evaluate.run import Run
+    from leaven.operate.registry import Registry
+    from leaven.operate.releases import Releases
+    from leaven.store.store import Store
+
+    copy = folder / by / Path(run).name
+    shutil.copytree(run, copy, ignore=shutil.ignore_patterns("portable", "exported"))
+    store, service = str(folder / f"{by}.db"), "tickets"
+    if by == "onnx":
+        releasing.release(
+            copy, by="benchmark", override="made for it", store=store, service=service
+        )
+    else:  # as where the extra `export` is not installed
+        releases = Releases(Store(store), service)
+        found = Registry(Store(store)).add(Run.load(copy), person="benchmark")
+        releases.release(found, by="benchmark", seen=releases.state(), override="made for it")
+    command = [sys.executable, "-m", "benchmarks.serving", "--serve", store]
+    command += ["--profile", profile] if profile else []
+    return Server(f"leaven, {by}", command, path.replace("NAME", service), Path.cwd())
+
+
+def measured(server: Server, connections: int, requests: int, wrk: bool) -> Figures:
+    """Start it, warm it, ask it, end it."""
+    out = None if server.port else subprocess.PIPE
+    own = Path(server.command[0]).parent  # where it looks for programs of its own
+    env = os.environ | {"PATH": f"{own}{os.pathsep}{os.environ['PATH']}"}
+    with subprocess.Popen(
+        server.command, stdout=out, text=True, cwd=server.folder, env=env
+    ) as started:
+        try:
+            port = _ready(server, started)
+            asked(port, server.path, connections, _WARM)
+            before = cpu_seconds(started.pid)
+            if wrk:
+                found = by_wrk(port, server.path, connections)
+            else:
+                found = asked(port, server.path, connections, requests)
+            time.sleep(1)  # for the log to be written, which is counted
+            spent = cpu_seconds(started.pid) - before
+        finally:
+            started.terminate()
+    return replace(found, cpu=1000 * spent / found.requests)
+
+
+def _ready(server: Server, started: subprocess.Popen[str]) -> str:
+    """The port, once the server listens on it."""
+    if not server.port:
+        assert started.stdout
+        return next(line.strip().rpartition(":")[2] for line in started.stdout if "http" in line)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and started.poll() is None:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", server.port), 1):
+            time.sleep(5)  # for its workers, which load the model
+            return str(server.port)
+        time.sleep(0.2)
+    raise SystemExit(f"{server.name} does not listen on port {server.port}.")
+
+
+def asked(port: str, path: str, connections: int, requests: int) -> Figures:
+    """By a client of ours, all but the CPU."""
+    command = [sys.executable, "-m", "benchmarks.serving", "--client", port, "--path", path]
+    command += ["--connections", str(connections), "--requests", str(requests)]
+    said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    found = json.loads(said)
+    took = sorted(found["took"])
+    return Figures(
+        0.0, len(took) / found["wall"], 1000 * statistics.median(took),
+        1000 * took[int(0.99 * len(took))], len(took),
+    )  # fmt: skip
+
+
+def by_wrk(port: str, path: str, connections: int, seconds: int = 10) -> Figures:
+    """By wrk, which asks about one and the same text."""
+    body = _body(path, texts(1, seed=1)[0][0]).decode().replace("\\", "\\\\").replace("'", "\\'")
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(
+            f"wrk.method, wrk.body = 'POST', '{body}'\n"
+            "wrk.headers['content-type'] = 'application/json'\n"
+            "done = function(summary, latency) io.write(string.format('%d %d %f %f %d\\n', "
+            "summary.requests, summary.duration, latency:percentile(50), latency:percentile(99), "
+            "summary.errors.status)) end\n"
+        )
+        script.flush()
+        said = subprocess.run(
+            ["wrk", f"-c{connections}", "-t1", f"-d{seconds}s", "-s", script.name,
+             f"http://127.0.0.1:{port}{path}"],
+            check=True, stdout=subprocess.PIPE, text=True,
+        ).stdout  # fmt: skip
+    count, micro, half, most, failed = (float(one) for one in said.split("\n")[-2].split())
+    if failed:
+        raise SystemExit(f"{failed:.0f} requests were not answered with 200")
+    return Figures(0.0, 1e6 * count / micro, half / 1000, most / 1000, int(count))
+
+
 def main() -> None:
-    """Start a server, let a client ask, tell what it cost."""
+    """Start servers, let a client ask, tell what it cost."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--connections", type=int, default=4)
     parser.add_argument("--run", default="", help="a run of texts; one is made if not given")
     parser.add_argument("--path", default="/predict")
+    parser.add_argument("--by", nargs="+", choices=("onnx", "torch"), default=["onnx"])
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--wrk", action="store_true", help="ask by wrk, which must be installed")
+    parser.add_argument("--peer", nargs="*", default=[], metavar="NAME=PYTHON")
     parser.add_argument("--profile", default="", help="where cProfile writes; slows all of it")
     parser.add_argument("--client", type=int, default=0, help=argparse.SUPPRESS)
     parser.add_argument("--serve", default="", help=argparse.SUPPRESS)
@@ -152,37 +292,20 @@ def main() -> None:
     if told.serve:
         serve(told.serve, told.profile)
         return
-    from leaven import releasing
-
-    with tempfile.TemporaryDirectory() as folder:
-        run = told.run or made_run(Path(folder) / "runs")
-        store = str(Path(folder) / "leaven.db")
-        state = releasing.release(run, by="benchmark", override="made for it", store=store)
-        path = told.path.replace("NAME", state["service"])
-        command = [sys.executable, "-m", "benchmarks.serving", "--serve", store]
-        command += ["--profile", told.profile] if told.profile else []
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
-            assert server.stdout
-            port = server.stdout.readline().strip().rpartition(":")[2]
-            asked = [sys.executable, "-m", "benchmarks.serving", "--client", port, "--path", path]
-            asked += ["--connections", str(told.connections), "--requests"]
-            subprocess.run([*asked, str(_WARM)], check=True, stdout=subprocess.DEVNULL)
-            before = cpu_seconds(server.pid)
-            said = subprocess.run(
-                [*asked, str(told.requests)], check=True, stdout=subprocess.PIPE, text=True
-            ).stdout
-            time.sleep(1)  # for the log to be written, which is counted
-            spent = cpu_seconds(server.pid) - before
-            server.terminate()
-        found = json.loads(said)
-        took = sorted(found["took"])
-        print(
-            f"{path}: {1000 * spent / len(took):.2f} ms CPU a request, "
-            f"{len(took) / found['wall']:.0f} requests/s, "
-            f"median {1000 * statistics.median(took):.1f} ms, "
-            f"p99 {1000 * took[int(0.99 * len(took))]:.1f} ms "
-            f"(n {len(took)}, {told.connections} connections, load {os.getloadavg()[0]:.1f})"
-        )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        run = told.run or made_run(folder / "runs")
+        servers = [ours(by, run, folder, told.path, told.profile) for by in told.by]
+        servers += [peer(one, run, folder) for one in told.peer]
+        rounds: dict[str, list[Figures]] = {server.name: [] for server in servers}
+        for _ in range(told.rounds):
+            for server in servers:
+                found = measured(server, told.connections, told.requests, told.wrk)
+                rounds[server.name].append(found)
+        for name, all_of_it in rounds.items():
+            print(f"{name}: {min(all_of_it, key=lambda one: one.cpu)}")
+        load = os.getloadavg()[0]
+        print(f"{told.connections} connections, least of {told.rounds} rounds, load {load:.1f}")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ def release(
     """Register a run, and let it serve.
 
     Where the extra `export` is installed and the model has an exported form (see `export`), that is
-    written beside the model and is what `serve` answers by.
+    written beside the model and is what `serve` answers by. Where the run's records are at hand,
+    their reference for drift is kept beside the run.
 
     Parameters
     ----------
@@ -42,12 +43,14 @@ def release(
     """
     from leaven.label.place import place_of
     from leaven.operate.export.served import attach
+    from leaven.operate.health.reference import keep_reference
     from leaven.operate.registry import Registry
     from leaven.operate.releases import Releases
 
     place = place_of(run, store)
     opened = place.with_run()
     attach(opened)  # before its files are counted, so that the manifest covers it
+    keep_reference(opened)
     asked = Releases(place.store, service or place.name)
     seen = asked.state()
     found = Registry(place.store).add(opened, person=by)

@@ -13,6 +13,7 @@ import pytest
 from leaven import watching
 from leaven.cli.app import app
 from leaven.core.errors import DataError, LeavenError, SettingError, UnknownNameError
+from leaven.core.sealing import new_encryption_key
 
 
 def written(path: Path, n: int, seed: int, shift: float = 0.0, missing: float = 0.0) -> Path:
@@ -80,8 +81,19 @@ def test_a_kept_reference_answers_as_its_records_do(files: Path, tmp_path: Path)
         watching.drift(tmp_path / "cut.drift", files / "same.csv")
 
 
+def test_a_kept_reference_is_encrypted_where_there_is_a_key(
+    files: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    how = {"label": "label", "time": "when"}
+    monkeypatch.setenv("LEAVEN_ENCRYPTION_KEY", new_encryption_key()[0])
+    whole = watching.drift(
+        files / "before.csv", files / "moved.csv", keep=tmp_path / "r.drift", **how
+    )
+    assert b"weight" not in (tmp_path / "r.drift").read_bytes()
+    assert watching.drift(tmp_path / "r.drift", files / "moved.csv") == whole
+
+
 def test_whole_texts_are_compared(tmp_path: Path):
-    rng = np.random.default_rng(0)
     words = [f"word{i}" for i in range(60)]
 
     def texts(name: str, chosen: list[str], seed: int) -> Path:
@@ -97,7 +109,6 @@ def test_whole_texts_are_compared(tmp_path: Path):
     assert moved["features"]["verdict"] == "shifted"
     assert moved["features"]["classifier"]["value"] > 0.7
     assert "a classifier tells the new records" in moved["sentence"].lower()
-    assert rng is not None
 
 
 def test_the_command_answers_and_exits(files: Path, capsys: pytest.CaptureFixture[str]):

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from leaven.data.portable.cells import MISSING
 from leaven.data.series import SERIES, read_series
 
 __all__ = [
@@ -29,9 +30,6 @@ __all__ = [
     "target_type",
     "without_missing",
 ]
-
-#: What stands for a missing value in a column that is not text, after trimming.
-MISSING = ("", "?", "-", "NA", "N/A", "n/a", "nan", "NaN", "NAN", "null", "NULL", "<NA>")
 
 ARROW_TYPES = {
     "numeric": pa.float64(),

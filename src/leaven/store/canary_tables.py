@@ -1,7 +1,6 @@
 """The schema of what the guard of a canary looks at and what it found.
 
-Requests that failed have no prediction, so they have a table of their own. They are kept only while
-a canary stands.
+Requests that failed have no prediction, so they have a table of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from leaven.store.tables import METADATA
 __all__ = ["canary_looks", "failures"]
 
 #: A request that a model was to answer and did not. `status` is that of HTTP, `position` where the
-#: key of the request lies, as in `predictions`.
+#: key of the request lies while a canary stands, as in `predictions`.
 failures = Table(
     "failures",
     METADATA,
@@ -24,7 +23,7 @@ failures = Table(
     Column("run", String(200), nullable=False),
     Column("digest", String(64), nullable=False),
     Column("place", String(20), nullable=False),
-    Column("position", Float, nullable=False),
+    Column("position", Float),
     Column("status", Integer, nullable=False),
     Column("seconds", Float, nullable=False),
     Index("ix_failures_service_at", "service", "at"),

@@ -33,6 +33,8 @@ def test_what_cannot_be_served_is_said(texts: Run, store: str, tmp_path: Path):
     assert "Did you mean 'tickets'" in refused(service="tickts")
     for name, bad in (("abstain", 2), ("log_share", -0.1), ("explore", float("nan")), ("every", 0)):
         assert refused(**{name: bad}).startswith(f"SettingError '{name}' must be")
+    assert "'keep_days' must be days, 0 for ever. Got -1." in refused(keep_days=-1)
+    assert "'workers' must be a number from 1 to 64. Got 0." in refused(workers=0)
     assert "'tls_cert' must be given with its key" in refused(tls_key="key.pem")
     assert "'tls_cert' must be a PEM file" in refused(tls_cert=__file__, tls_key=__file__)
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -47,5 +49,14 @@ def test_the_command_asks_the_verb(tmp_path: Path):
     assert told.exit_code == 2
     assert "Nothing was released yet" in " ".join(told.output.split())
     shown = CliRunner().invoke(app, ["serve", "--help"]).output
-    for name in ("--host", "--port", "--abstain", "--log-share", "--explore", "--tls-cert"):
+    for name in (
+        "--host",
+        "--port",
+        "--abstain",
+        "--log-share",
+        "--explore",
+        "--workers",
+        "--keep-days",
+        "--tls-cert",
+    ):
         assert name in shown

@@ -19,6 +19,7 @@ from leaven.core.errors import DataError
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
+from leaven.data.portable.series import at_places
 from leaven.data.series import SERIES, unpacked
 from leaven.data.views.draws import Operation, compose
 from leaven.data.views.series_ops import (
@@ -103,7 +104,7 @@ class TimeSeries(Modality):
             else:
                 steps = min(length, found.shape[1])
                 for channel, row in enumerate(found):
-                    read, known = _read(row, steps)
+                    read, known = at_places(row, steps)
                     values[place, :steps, channel] = read
                     there[place, :steps, channel] = known
         return Arrays({"values": values, "there": there}), rejected
@@ -169,20 +170,6 @@ def _series(dataset: Dataset, name: str) -> pa.ChunkedArray:
     if column.type != SERIES:
         raise DataError(f"column {name!r} must hold lists of lists of numbers. Got {column.type}.")
     return column
-
-
-def _read(
-    row: npt.NDArray[np.float64], steps: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.bool_]]:
-    """(steps,) values of a channel at even places, and whether they were measured."""
-    known = np.flatnonzero(~np.isnan(row))
-    if not len(known):
-        return np.zeros(steps), np.zeros(steps, bool)
-    places = np.linspace(0, len(row) - 1, steps)
-    if len(known) == len(row) == steps:
-        return row, np.ones(steps, bool)
-    read = np.interp(places, known, row[known], left=0.0, right=0.0)
-    return read, ~np.isnan(row[np.rint(places).astype(np.int64)])
 
 
 def _viewed(operations: Sequence[Operation[Series]], batch: Batch, rng: torch.Generator) -> Batch:

@@ -10,8 +10,6 @@ encoders in `encoder` and `features`; if none reads your arrays, add one to the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +22,7 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.cells import days, level_names, numbers
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
+from leaven.data.shown import shown_row
 from leaven.data.views.corrupting import CorruptCells
 from leaven.data.views.table_ops import SwapCells, cells
 from leaven.data.words import word_codes
@@ -38,7 +37,6 @@ CONTRASTIVE = CorruptCells(0.6)
 BUCKETS = 64
 _LEVELS = 1000
 _KINDS = ("numeric", "boolean", "datetime", "categorical", "text")
-_SHOWN = 200
 
 
 @MODALITIES.register("tabular")
@@ -127,11 +125,7 @@ class Tabular(Modality):
 
     def show(self, dataset: Dataset, position: int) -> Shown:
         """All cells as text, each at most 200 characters; not escaped."""
-        row = dataset.records.slice(position, 1).to_pylist()[0]
-        return {
-            "kind": "row",
-            "cells": [{"name": c.name, "value": _readable(row[c.name])} for c in dataset.columns],
-        }
+        return shown_row(dataset, position)
 
 
 def _swapped(
@@ -177,28 +171,3 @@ def _fill_buckets(column: pa.ChunkedArray, into: npt.NDArray[np.float32]) -> Non
         bags = bags.reshape(size, BUCKETS)
         norm = np.sqrt(np.square(bags).sum(1, keepdims=True))
         into[rows] = bags / np.maximum(norm, 1e-12)
-
-
-def _readable(value: Any) -> str:
-    """A cell for people: thin spaces in long numbers, six digits, days before times.
-
-    >>> [_readable(v) for v in (2024, 1234567, 0.1 + 0.2, None, True)]
-    ['2024', '1\\u2009234\\u2009567', '0.3', '—', 'yes']
-    """
-    if value is None or value != value:
-        return "—"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float) and (abs(value) >= 1e15 or not value.is_integer()):
-        return f"{value:.6g}"
-    if isinstance(value, int | float):
-        # Four digits stay together: most of them are years.
-        whole = int(value)
-        return f"{whole:,}".replace(",", "\u2009") if abs(whole) >= 10_000 else str(whole)
-    if isinstance(value, datetime):
-        midnight = value.time() == datetime.min.time()
-        return value.strftime("%Y-%m-%d" if midnight else "%Y-%m-%d %H:%M")
-    if isinstance(value, date | timedelta):
-        return str(value)
-    text = str(value)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"

@@ -21,6 +21,7 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Shown, Spec
 from leaven.data.rewriting import Rewriter, rewritten
+from leaven.data.shown import shown_text
 from leaven.data.views.draws import compose, uniform
 from leaven.data.views.token_ops import BorrowWords, DropSpan, DropWords, SwapNeighbours
 from leaven.data.words import word_codes
@@ -38,7 +39,6 @@ CONTRASTIVE = (DropSpan(0.0, 0.15), DropWords(0.1, 0.25))
 
 _LONGEST = 256
 _SAMPLE = 10_000
-_SHOWN = 2000
 
 
 @MODALITIES.register("text")
@@ -119,8 +119,7 @@ class Text(Modality):
 
     def show(self, dataset: Dataset, position: int) -> Shown:
         """The text, at most 2000 characters of it; not escaped."""
-        text = _texts(dataset, _column(dataset)).slice(position, 1)[0].as_py() or ""
-        return {"kind": "text", "text": text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"}
+        return shown_text(_texts(dataset, _column(dataset)).slice(position, 1)[0].as_py())
 
 
 def _column(dataset: Dataset) -> str:

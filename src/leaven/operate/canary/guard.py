@@ -231,8 +231,9 @@ def _answers(service: str, since: float, canary: Named, live: Named) -> Select[A
 def _failed(service: str, since: float, canary: Named, live: Named) -> Select[Any]:
     names = ("id", "at", "place", "position", "request", "status", "seconds")
     return select(*(failures.c[name] for name in names)).where(
-        failures.c.service == service, failures.c.at >= since, _by_arm(failures, canary, live)
-    )
+        failures.c.service == service, failures.c.at >= since,
+        failures.c.position.is_not(None), _by_arm(failures, canary, live),
+    )  # fmt: skip
 
 
 def _pairs(service: str, since: float, canary: Named, live: Named) -> Select[Any]:

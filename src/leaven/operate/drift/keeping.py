@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from leaven.core.errors import DataError
-from leaven.core.files import reading, writing
+from leaven.core.files import reading, write_bytes
 from leaven.data.dataset import Column
 from leaven.operate.drift.reference import Reference, Sketch
 from leaven.operate.drift.sketch import Categories, Counts, Numbers
@@ -66,8 +66,7 @@ def keep(path: Path, kept: Kept) -> None:
         "slices": reference.slices,
         "told": kept.told,
     }
-    with writing(path) as target:
-        save_file(tensors, target, {"leaven": json.dumps(told)})
+    write_bytes(path, save(tensors, {"leaven": json.dumps(told)}))
 
 
 def is_kept(path: str | Path) -> bool:

@@ -51,6 +51,7 @@ class Batcher:
     waiting : records that may wait at once.
     shadows : requests that may wait for a shadow.
     quick : seconds within which a model must answer a request for it to be asked at once.
+    count : told how many records a model is asked at once.
     """
 
     def __init__(
@@ -61,9 +62,10 @@ class Batcher:
         waiting: int = 1024,
         shadows: int = 64,
         quick: float = 0.001,
+        count: Callable[[int], object] | None = None,
     ) -> None:
         self._most, self._wait, self._waiting, self._shadows = most, wait, waiting, shadows
-        self._quick = quick
+        self._quick, self._count = quick, count or (lambda _: None)
         self._line: deque[_Asked] = deque()
         self._quiet: deque[_Asked] = deque()
         self._records = 0
@@ -90,6 +92,7 @@ class Batcher:
         at_once = len(records) * model.seconds < self._quick
         if at_once and not self._records and not self._ended:
             self.accepted += 1
+            self._count(len(records))
             return _said(model, records)
         future: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         asked = _Asked(model, records, future)
@@ -161,6 +164,7 @@ class Batcher:
     def _ask(self, model: Loaded, together: list[_Asked]) -> None:
         """Fill in answers or failures."""
         records = [record for asked in together for record in asked.records]
+        self._count(len(records))
         try:
             found = iter(model.ask(records))
             for asked in together:

@@ -29,7 +29,7 @@ from leaven.data.portable.decoding import ALIASES
 from leaven.data.series import packed, parsed
 from leaven.serve.models.limits import Limits, Refused
 
-__all__ = ["ALIASES", "Reader", "Record"]
+__all__ = ["Reader", "Record"]
 
 #: Cells by the names of their columns, checked.
 Record = dict[str, Any]

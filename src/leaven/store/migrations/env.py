@@ -9,9 +9,11 @@ from leaven.store import (
     alert_tables,
     audit_tables,
     canary_tables,
+    loop_tables,
     people_tables,
     prediction_tables,
     release_tables,
+    sketch_tables,
 )
 from leaven.store.tables import METADATA
 
@@ -19,9 +21,11 @@ __all__ = [
     "alert_tables",
     "audit_tables",
     "canary_tables",
+    "loop_tables",
     "people_tables",
     "prediction_tables",
     "release_tables",
+    "sketch_tables",
 ]
 
 if hasattr(context, "config"):  # for who imports it besides, there is nothing to run on

@@ -22,7 +22,7 @@ def upgrade() -> None:
         sa.Column("run", sa.String(length=200), nullable=False),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.Column("place", sa.String(length=20), nullable=False),
-        sa.Column("position", sa.Float(), nullable=False),
+        sa.Column("position", sa.Float(), nullable=True),
         sa.Column("status", sa.Integer(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_failures")),

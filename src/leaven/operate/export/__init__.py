@@ -1,0 +1,5 @@
+"""A run's model as an ONNX graph that is asked without torch, and the folders that carry it.
+
+`graph.py` writes graphs, `heads/` and `encoders/` say what each kind becomes in one, `network.py`
+puts a model together, `parity.py` holds it against the run's own, `bundle.py` writes folders.
+"""

@@ -1,0 +1,1 @@
+"""What each encoder becomes in a graph, one file a modality."""

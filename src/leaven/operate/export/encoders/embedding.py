@@ -1,0 +1,26 @@
+"""Encoders of vectors."""
+
+from __future__ import annotations
+
+from leaven.learn.models.mlp import MLP
+from leaven.learn.models.standardised import Standardised
+from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
+from leaven.operate.export.graph import Value
+from leaven.operate.export.layers import through
+
+__all__ = ["mlp", "standardised"]
+
+
+def standardised(arrays: Entered, encoder: Standardised) -> Value:
+    """Centred, of unit length."""
+    return (arrays["features"] - encoder.centre).unit()
+
+
+def mlp(arrays: Entered, encoder: MLP) -> Value:
+    """Standardised, and the hidden layer beside."""
+    entered = (arrays["features"] - encoder.centre) / encoder.scale
+    return entered.graph.concat(entered, through(entered, encoder.body), axis=1)
+
+
+ENCODER_GRAPHS.add(Standardised.name, standardised)
+ENCODER_GRAPHS.add(MLP.name, mlp)

@@ -1,0 +1,103 @@
+"""A run's model as one graph: from decoded arrays to calibrated probabilities."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from leaven.core.errors import SettingError
+from leaven.data.dataset import Column
+from leaven.data.portable.model import FORMAT
+from leaven.learn.adapt import adapters_of
+from leaven.learn.predictor import Predictor
+from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
+from leaven.operate.export.graph import Graph, Value
+from leaven.operate.export.head_kinds import headed
+from leaven.operate.export.layers import unsupported
+
+__all__ = ["OUTPUT", "described", "graph_of"]
+
+#: The name of the graph's output, (n, k).
+OUTPUT = "probabilities"
+_RARE = 1e-6  # as `Predictor` has it
+
+#: Inputs by the modality that decodes them: name, type and shape; a name in it is any length.
+_INPUTS: dict[str, Any] = {
+    "text": lambda spec: {"tokens": (np.int32, ["n", "words"])},
+    "tabular": lambda spec: {
+        "numeric": (np.float32, ["n", len(spec["numeric"]) + 64 * len(spec["text"])]),
+        "codes": (np.int32, ["n", len(spec["categorical"])]),
+    },
+    "embedding": lambda spec: {"features": (np.float32, ["n", spec["width"]])},
+    "series": lambda spec: {
+        name: (kind, ["n", spec["length"], spec["channels"]])
+        for name, kind in (("values", np.float32), ("there", np.uint8))
+    },
+    "image": lambda spec: {
+        "pixels": (np.uint8, ["n", spec["channels"], spec["height"], spec["width"]])
+    },
+    "audio": lambda spec: {
+        "mel": (np.float32, ["n", spec["frames"], spec["mels"]]),
+        "length": (np.int64, ["n"]),
+    },
+}
+
+
+def graph_of(predictor: Predictor) -> bytes:
+    """The ONNX file of a model.
+
+    Raises SettingError, which names the part, for one that has no exported form: of a graph's
+    nodes, with an encoder from elsewhere, with adapters, or with a part of a plugin.
+    """
+    front, network = predictor.front, predictor.network.cpu().eval()
+    if front.modality not in _INPUTS:
+        raise unsupported("modality", front.modality)
+    if front.extractor is not None:
+        raise unsupported("encoder", str(front.extractor.get("name", "from elsewhere")))
+    encoder = network.encoder
+    if encoder.name not in ENCODER_GRAPHS:
+        raise unsupported("encoder", encoder.name)
+    if adapters_of(encoder):
+        raise unsupported("encoder", f"{encoder.name} with adapters")
+    graph = Graph()
+    arrays: Entered = {
+        name: graph.input(name, kind, shape)
+        for name, (kind, shape) in _INPUTS[front.modality](front.spec).items()
+    }
+    outputs = headed(ENCODER_GRAPHS[encoder.name](arrays, encoder), network.head)
+    try:
+        return graph.model(_calibrated(outputs, predictor), OUTPUT, ["n", len(predictor.classes)])
+    except ValueError as odd:
+        raise SettingError(
+            "run", "one whose model can be exported", encoder.name, f"{odd}."
+        ) from odd
+
+
+def described(predictor: Predictor, columns: tuple[Column, ...]) -> dict[str, Any]:
+    """How the records are read, as `portable.Model` wants it.
+
+    Raises SettingError for columns that are read in a way that needs more than NumPy.
+    """
+    kinds = {column.name: column.kind for column in columns}
+    front = predictor.front
+    if front.modality == "text" and kinds[front.spec["column"]] not in ("text", "categorical"):
+        raise unsupported("column", f"{front.spec['column']} ({kinds[front.spec['column']]})")
+    return {
+        "format": FORMAT,
+        "modality": front.modality,
+        "spec": front.spec,
+        "columns": kinds,
+        "classes": list(predictor.classes),
+    }
+
+
+def _calibrated(outputs: Value, predictor: Predictor) -> Value:
+    """(n, k) by the temperature, and for records of other shares of the classes."""
+    scaled = outputs / float(predictor.temperature)
+    if predictor.taught and predictor.shares:
+        shares, taught = (
+            np.log(np.maximum(told, _RARE)) for told in (predictor.shares, predictor.taught)
+        )
+        scaled = scaled + (shares - taught)
+    return scaled.softmax()

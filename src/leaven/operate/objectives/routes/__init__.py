@@ -1,0 +1,1 @@
+"""The ways by which people are told, one module a way."""

@@ -1,0 +1,170 @@
+"""What a server answers is counted in bins behind the answers, an hour and a model."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pytest
+from sqlalchemy import select
+
+import leaven
+from leaven.core.errors import StoreError
+from leaven.evaluate.run import Run
+from leaven.health import health
+from leaven.operate.drift.columns import values_of
+from leaven.operate.drift.keeping import Kept, keep
+from leaven.operate.drift.reference import Reference
+from leaven.operate.health.frame import Frame
+from leaven.operate.health.reference import REFERENCE, keep_reference, reference_of
+from leaven.operate.registry import Registry
+from leaven.operate.releases import Releases
+from leaven.serve.models.limits import Limits
+from leaven.serve.models.loading import Loaded, load
+from leaven.serve.models.sketching import Sketcher
+from leaven.store.sketch_tables import sketches
+from leaven.store.store import Store
+from tests.serve.models.released import copied, release, served
+from tests.store.history import Clock
+
+pytest_plugins = ["tests.store.databases"]
+
+RECORDS = [
+    {"amount": i / 10, "count": i, "grade": "low" if i % 3 else "strange", "paid": True}
+    for i in range(30)
+]
+
+
+def rows(store: str) -> list[Any]:
+    with Store(store).read() as connection:
+        return connection.execute(select(sketches).order_by(sketches.c.hour)).all()
+
+
+@pytest.fixture
+def kept(table: Run, tmp_path: Path) -> Run:
+    """A run of a table whose records are at hand: it has a reference."""
+    run = copied(table, tmp_path, "first", 1.0)
+    records = run.dataset(_frame(200))
+    keep(run.folder / REFERENCE, Kept(Reference.of(values_of(records)), {}))
+    return run
+
+
+def _frame(n: int) -> pa.Table:
+    rng = np.random.default_rng(0)
+    return pa.table(
+        {
+            "amount": rng.uniform(0, 3, n), "count": rng.integers(0, 40, n),
+            "grade": rng.choice(["low", "high"], n), "paid": [True, False] * (n // 2),
+            "day": ["2024-01-11"] * n,
+        }
+    )  # fmt: skip
+
+
+def test_a_server_counts_what_it_answers_and_health_reads_it(kept: Run, store: str):
+    release(kept, store)
+    with served(store, "orders") as client:
+        for i in range(0, 30, 10):
+            assert client.post("/predict", json={"records": RECORDS[i : i + 10]}).is_success
+        assert client.service.sketcher is not None
+    found = rows(store)  # it was written at the end
+    assert sum(row.n for row in found) == 30
+    assert {row.digest for row in found} == {client.service.routing.live.digest}
+    frame = Frame(reference_of(kept.folder))
+    expected = frame.count(values_of(client.service.routing.live.reader.dataset(RECORDS)[0]))
+    whole = [frame.read(row.n, row.strange, row.counts) for row in found]
+    for name, counts in expected.counts.items():
+        assert (sum(one.counts[name] for one in whole) == counts).all()
+    assert sum(one.strange for one in whole) == expected.strange > 0
+    told = {signal["name"]: signal for signal in health(store=store)["signals"]}
+    assert told["out of distribution"]["verdict"] == "alarm"
+    assert told["records"]["n"] == 30
+    assert "strange" not in str([row.counts for row in found])  # counts, never the records
+
+
+def test_a_release_keeps_the_reference_of_records_that_are_at_hand(
+    table: Run, tmp_path: Path, store: str
+):
+    release(copied(table, tmp_path, "gone", 1.0), store)  # it was given as arrays
+    assert not (tmp_path / "gone" / REFERENCE).exists()
+    frame = _frame(80)
+    data = tmp_path / "orders.csv"
+    label = np.where(np.asarray(frame["amount"]) > 1.5, "a", "b").tolist()
+    pa_csv.write_csv(frame.append_column("label", [label]), data)
+    run = leaven.fit(data, method="logistic", budget="2s", out=tmp_path / "runs", label="label")
+    release(run, store)
+    reference = reference_of(run.folder)
+    assert reference is not None
+    assert reference.own.n == 80
+    assert "label" not in reference.grids
+    before = (run.folder / REFERENCE).read_bytes()
+    data.unlink()
+    assert keep_reference(run) == ""
+    assert (run.folder / REFERENCE).read_bytes() == before
+
+
+@pytest.fixture
+def model(kept: Run, store: str) -> Loaded:
+    release(kept, store)
+    live = Releases(Store(store), "orders").state().live
+    assert live is not None
+    return load(Registry(Store(store)), live, Limits())
+
+
+def test_each_hour_has_its_row_and_a_store_that_fails_loses_none(
+    model: Loaded, store: str, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    made = Sketcher(Store(store), "orders", clock=clock)
+    records = model.reader.all_checked(RECORDS)
+    made.add(model, records)
+    made.look()
+    made.add(model, records)
+    with monkeypatch.context() as patch:
+        patch.setattr(made._store, "write", _broken)
+        made.look()
+    assert made.problem == "The store is down."
+    made.look()
+    assert made.problem == ""
+    assert [row.n for row in rows(store)] == [60]
+    clock.now += 3600
+    made.add(model, records)
+    made.look()
+    assert [row.n for row in rows(store)] == [60, 30]
+    other = Sketcher(Store(store), "orders", clock=clock)  # another process
+    other.add(model, records)
+    other.look()
+    assert sorted(row.n for row in rows(store)) == [30, 30, 60]
+    clock.now += 3600 * 24 * 91
+    made.add(model, records)
+    made.look()
+    assert [row.n for row in rows(store)] == [30]  # after 90 days they go
+
+
+def _broken(*_: Any) -> Any:
+    raise StoreError("The store is down.")
+
+
+def test_more_than_can_wait_is_left_out_and_no_model_without_reference_waits(
+    model: Loaded, kept: Run, store: str, clock: Clock
+):
+    made = Sketcher(Store(store), "orders", most=64, clock=clock)
+    records = model.reader.all_checked(RECORDS)
+    for _ in range(3):
+        made.add(model, records)
+    made.look()
+    assert (made.counted, made.dropped) == (60, 30)
+    (kept.folder / REFERENCE).write_bytes(b"damaged")
+    other = Sketcher(Store(store), "orders", clock=clock)
+    for _ in range(2):
+        other.add(model, records)
+        other.look()
+    assert (other.counted, other.dropped, other.problem, other._waiting) == (0, 0, "", 0)
+
+
+def test_counting_needs_no_torch():
+    told = "import leaven.serve.models.sketching, sys; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", told], check=True)
