@@ -131,16 +131,16 @@ class Postgres:
         self._do("pg_ctl", "start", "-w", "-l", "log", "-o", told)
 
     def _freeze(self) -> None:
-        for one in self._processes():
-            os.kill(one, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def _thaw(self) -> None:
-        for one in self._processes():
-            os.kill(one, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
-    def _processes(self) -> list[int]:
+    def _signal(self, number: int) -> None:
         first = int((self._folder / "data" / "postmaster.pid").read_text().split()[0])
-        return [first, *children(first)]
+        for one in (first, *children(first)):
+            with suppress(ProcessLookupError):  # a connection that ended meanwhile
+                os.kill(one, number)
 
     def close(self) -> None:
         self._do("pg_ctl", "stop", "-m", "immediate")

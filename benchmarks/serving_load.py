@@ -23,6 +23,7 @@ __all__ = ["Load", "Row", "Target", "asked"]
 
 _KINDS = {"single": 70, "batch": 10, "bad": 8, "status": 2}
 _BATCH = 8  # records of the largest
+_ANEW = 0.02  # share of the requests for which the connection is opened anew: all workers get some
 _IDLE = 0.02  # seconds, where no truth is due
 _AGAIN = (0, 429, 503)  # statuses of what may be sent again
 _BAD = (
@@ -60,7 +61,7 @@ class Load:
     connections: int = 3
     pace: float = 0.1
     truth: float = 0.3
-    after: float = 60.0
+    after: float = 120.0
 
 
 @dataclass
@@ -162,6 +163,8 @@ class _Connection:
         headers = {"content-type": "application/json"}
         if self._target.token:
             headers["authorization"] = f"Bearer {self._target.token}"
+        if self._rng.random() < _ANEW:
+            self._line.close()
         row = Row(self._target.service, kind, time.time(), 0.0, 0)
         try:
             self._line.request(method, path, body, headers)

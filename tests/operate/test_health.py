@@ -118,7 +118,8 @@ class World:
         found = self.frame.count(values)
         row = {
             "service": "tickets", "digest": digest, "hour": int(self.clock() // 3600),
-            "process": process, "n": found.n, "strange": found.strange, "counts": found.told(),
+            "process": process, "n": found.n, "strange": found.strange,
+            "counts": self.frame.told(found),
         }  # fmt: skip
         with self.store.write() as connection:
             connection.execute(insert(sketches).values(**row))

@@ -452,7 +452,10 @@ def test_a_lease_of_a_process_of_this_machine_that_has_ended_is_taken_at_once(li
 
     host = holder().rpartition("/")[0]
     assert journal.take(1000, who=f"{host}/999999999") is not None
+    assert journal.acting() is None
+    assert told(journal)["waits"] == ["It waits for a trigger."]
     assert journal.take(1000, who="elsewhere/1") is not None
+    assert "elsewhere/1 goes on with it." in told(journal)["waits"]
     assert journal.take(1000) is None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from leaven.core.errors import SettingError
 from leaven.operate.metrics.catalogue import COUNTER, HISTOGRAM, METRICS
@@ -22,6 +24,8 @@ from leaven.operate.metrics.sharing import Shared
 from leaven.operate.objectives.config import Objectives
 from leaven.prometheus import prometheus
 
+ROOT = Path(__file__).parents[2]
+SCHEMAS = Path(os.environ.get("LEAVEN_SCHEMAS", ROOT.parent / "shared" / "schemas"))
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
 
@@ -111,6 +115,16 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     told = prometheus(folder, targets=["127.0.0.1:8080", "[::1]:8081"])
     assert {path for path in told["written"] if not (folder / path).is_file()} == set()
     return folder
+
+
+@pytest.mark.parametrize("kind", ["PrometheusRule", "ServiceMonitor"])
+def test_what_is_for_the_operator_fits_its_schema(written: Path, kind: str):
+    file = SCHEMAS / f"monitoring.coreos.com_v1_{kind}.json.gz"
+    if not file.is_file():
+        pytest.skip("the schemas of the Prometheus Operator are not here")
+    told = yaml.safe_load((written / "kubernetes" / f"{kind.lower()}.yaml").read_text())
+    schema = json.loads(gzip.decompress(file.read_bytes()))
+    assert [one.message for one in Draft202012Validator(schema).iter_errors(told)] == []
 
 
 @needs_promtool

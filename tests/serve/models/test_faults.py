@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import threading
 from dataclasses import replace
+from types import SimpleNamespace
 
+import httpx
 import numpy as np
 import pytest
 from sqlalchemy import insert
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from benchmarks.serving_evidence import Outage, Stood, judged, stood_of
 from benchmarks.serving_load import Load, Row, Target, asked
@@ -16,6 +21,9 @@ from leaven import releasing
 from leaven.evaluate.run import Run
 from leaven.operate.manifest import read_manifest
 from leaven.operate.releases import Releases
+from leaven.serve.models import door, people_route
+from leaven.serve.models.answering import Worker
+from leaven.store.people import Token
 from leaven.store.prediction_tables import feedback, predictions
 from leaven.store.store import Store
 from tests.serve.models.released import eventually, release, said, served
@@ -117,3 +125,51 @@ def test_under_load_through_swaps_and_a_store_that_is_held(pair: tuple[Run, Run]
     for name in ("wrong_version", "wrong_answer", "lost_truth", "doubled_truth", "forbidden", "cut",
                  "not_logged", "misattributed", "unacknowledged", "refused_truth"):  # fmt: skip
         assert getattr(found, name) == 0, (name, found.lines())
+
+
+def test_a_store_that_hangs_keeps_nobody_waiting_who_is_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(door, "_PATIENCE", 30)  # until the store hangs
+    now, answers, asked_for = [0.0], threading.Event(), []
+    answers.set()
+
+    def bearer(secret: str) -> Token:
+        asked_for.append(secret)
+        answers.wait(30)
+        return Token("load", "viewer", 0.0, None, None, None)
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        await Response()(scope, receive, send)
+
+    async def statuses() -> list[int]:
+        known = door.Door(application, SimpleNamespace(bearer=bearer), None, clock=lambda: now[0])
+        found = []
+        transport = httpx.ASGITransport(known)
+        async with httpx.AsyncClient(transport=transport, base_url="http://a") as client:
+            for at, secret in ((0, "a"), (6, "a"), (7, "a"), (7, "b"), (12, "a"), (700, "a")):
+                now[0] = at
+                headers = {"authorization": f"Bearer {secret}"}
+                found.append((await client.get("/status", headers=headers)).status_code)
+                answers.clear()
+                monkeypatch.setattr(door, "_PATIENCE", 0.05)
+        answers.set()
+        return found
+
+    assert asyncio.run(statuses()) == [200, 200, 200, 503, 200, 503]
+    assert asked_for == ["a", "a", "b", "a", "a"]  # not again a second after it had hung
+
+
+def test_truth_of_what_another_worker_may_still_write_is_not_refused_for_good(
+    pair: tuple[Run, Run], store: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(people_route, "_LAG", 0.1)
+    release(pair[0], store)
+    with served(store) as client:
+        late = {"id": "not yet there", "label": "billing"}
+        client.service.worker = Worker(1, 2)
+        assert client.post("/feedback", json=late).status_code == 404
+        client.service.log._tell("The store was away a moment ago.")
+        refused = client.post("/feedback", json=late)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "5")
+        assert "The log is behind its answers" in refused.json()["error"]
+        client.service.worker = Worker(1, 1)  # whose own log has nothing that waits
+        assert client.post("/feedback", json=late).status_code == 404

@@ -100,6 +100,15 @@ def test_metrics_are_for_who_has_a_token_where_tokens_are_needed(pair: tuple[Run
         assert client.get("/metrics", headers=headers).status_code == 200
 
 
+def test_programs_of_this_machine_may_be_let_in_without_one(pair: tuple[Run, Run], store: str):
+    release(pair[0], store)
+    with served(store, tokens=True, hosts=None, local_metrics=True) as client:
+        assert client.get("/metrics").status_code == 200
+        assert client.get("/status").status_code == 401
+        for name in ("x-forwarded-for", "forwarded"):
+            assert client.get("/metrics", headers={name: "203.0.113.9"}).status_code == 401
+
+
 def test_a_release_that_cannot_be_followed_is_seen(pair: tuple[Run, Run], store: str):
     release(pair[0], store)
     failing, failures = (
@@ -121,14 +130,16 @@ def test_a_real_prometheus_answers_every_query_of_every_board(
     pair: tuple[Run, Run], store: str, tmp_path: Path
 ):
     release(pair[0], store)
-    unsure = Settings(abstain=1.0)
-    with served(store, settings=unsure) as client, scraping(tmp_path / "p", str(client.base_url)) as address:
+    with (
+        served(store, settings=Settings(abstain=1.0)) as client,
+        scraping(tmp_path / "p", str(client.base_url)) as address,
+    ):
 
         def is_scraped() -> bool:
             client.ask()
             try:
                 return len(asked(address, "increase(leaven_predictions_total[1m]) > 2")) > 0
-            except httpx.TransportError:
+            except (httpx.TransportError, ValueError):  # it does not listen yet, or is not ready
                 return False
 
         assert eventually(is_scraped, 60)

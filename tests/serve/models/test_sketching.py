@@ -70,7 +70,9 @@ def test_a_server_counts_what_it_answers_and_health_reads_it(kept: Run, store: s
     with served(store, "orders") as client:
         for i in range(0, 30, 10):
             assert client.post("/predict", json={"records": RECORDS[i : i + 10]}).is_success
-        assert client.service.sketcher is not None
+        client.service.sketcher.look()
+        told = client.get("/status").json()["sketches"]
+        assert told == {"counted": 30, "dropped": 0, "problem": ""}
     found = rows(store)  # it was written at the end
     assert sum(row.n for row in found) == 30
     assert {row.digest for row in found} == {client.service.routing.live.digest}

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from leaven.core.wording import many, percent, records
 from leaven.operate.drift.comparing import Shift
-from leaven.operate.drift.features import FeatureShift
 from leaven.operate.drift.reference import Reference, Sketch
 from leaven.operate.drift.testing import SAME, SHIFTED, UNSURE
+
+if TYPE_CHECKING:
+    from leaven.operate.drift.features import FeatureShift  # which loads torch
 
 __all__ = ["Drift", "judged"]
 
