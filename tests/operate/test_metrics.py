@@ -95,14 +95,15 @@ def test_workers_share_what_they_count(tmp_path: Path):
     ended = subprocess.run(["true"], check=True) and subprocess.Popen(["true"])
     ended.wait()
     others = {
-        f"{ended.pid}.json": [["leaven_log_written_total"] * 2 + [["tickets"], "", 7]],
-        "0.json": "not ours",
-        "1.json": [["unknown", "unknown", [], "", 1]],
+        f"{ended.pid}-a.json": [["leaven_log_written_total"] * 2 + [["tickets"], "", 7]],
+        "x.json": "not ours",
+        "1-b.json": [["unknown", "unknown", [], "", 1]],
     }
     for name, samples in others.items():
         (folder / name).write_text(json.dumps(samples))
     assert own.samples() == [gauge("leaven_log_written_total", 12, "tickets")]
-    assert json.loads((folder / f"{os.getpid()}.json").read_text())[0][-1] == 5
+    mine = next(folder.glob(f"{os.getpid()}-*.json"))
+    assert json.loads(mine.read_text())[0][-1] == 5
     for name in others:
         (folder / name).unlink()
     own.stop()

@@ -53,7 +53,7 @@ class Manifest:
 def write_manifest(folder: Path, run: str) -> Manifest:
     """Describe the model in `folder` and sign it, where there is a key to sign with.
 
-    Raises SettingError for a key that is none, MissingExtraError for one without the extra `crypto`.
+    Raises SettingError for a key that is none, MissingExtraError without the extra `crypto`.
     """
     unsigned = Manifest(run, _digests(folder))
     signature, key = sign(unsigned.signed)

@@ -2,7 +2,8 @@
 
 A row is what one process answered in one hour with one model. Rows add up: to a day, to all
 processes. `counts` has, of each column of the model's reference for drift, the number of records in
-each of its bins; `strange` are the records that have a cell unlike any of the reference.
+each of its bins, and a digest of these, as only rows of the same bins add up; `strange` are the
+records that have a cell unlike any of the reference.
 """
 
 from __future__ import annotations

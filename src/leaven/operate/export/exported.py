@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ import numpy as np
 
 from leaven import __version__
 from leaven.core.errors import DataError, LeavenError, SettingError, UnknownNameError
-from leaven.core.progress import Progress
+from leaven.core.progress import Listener, Progress
 from leaven.core.wording import records
 from leaven.data.dataset import Column, Dataset
 from leaven.data.portable.model import GRAPH
@@ -46,8 +46,6 @@ EXPORTED = "exported"
 #: The graph in 8 bits, and the figures.
 SMALL, TOLD = "model.int8.onnx", "export.json"
 _COMPARED, _JUDGED = 512, 5000  # records for parity, and for what 8 bits lose
-
-Listener = Callable[[Progress], None]
 
 
 def export(

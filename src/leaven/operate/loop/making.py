@@ -1,0 +1,181 @@
+"""The work from the data to a run that may be released: checking, fitting, judging, approving."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from leaven.core.errors import LeavenError, RunError, StoreError
+from leaven.core.wording import count, many, records
+from leaven.operate.loop.bench import Bench, Done, Waits
+from leaven.operate.loop.triggers import marks_now
+
+__all__ = ["approve", "check", "fit", "judge"]
+
+#: What a label joined from the queue or from production says of itself.
+_COLUMNS = ("content", "id", "label", "origin", "people")
+
+
+def check(bench: Bench) -> Done:
+    """Read the data and the labels given since, and keep these as they are for the fit."""
+    from leaven.data.given import given_with_answers
+
+    policy = bench.policy
+    marks = marks_now(bench.store, bench.service, policy.asks_in)  # before they are read
+    labels = _labels(bench)
+    # The name is this holder's own: who was overtaken writes over nothing that another reads.
+    file = _kept(labels, bench.folder / f"labels-{bench.token}.parquet")
+    try:
+        dataset = given_with_answers(policy.data, file, **_reading(bench))
+    except StoreError:
+        raise
+    except LeavenError as unusable:
+        return Done("broken", f"The data cannot be used: {unusable}")
+    errors = [one.message for one in dataset.findings if one.severity == "error"]
+    if errors:
+        return Done("broken", f"The data have errors: {' '.join(errors[:3])}")
+    told = {
+        "hash": dataset.hash, "records": len(dataset), "labelled": len(dataset.labelled),
+        "labels": labels.num_rows, "file": None if file is None else str(file),
+        "settings": _settings(bench),
+    } | asdict(marks)  # fmt: skip
+    if _is_known(bench, told):
+        return Done("unchanged", "Neither the data nor the labels have changed since.", told)
+    said = f"{records(len(dataset))}, {count(len(dataset.labelled))} of them labelled"
+    since = f", {many(labels.num_rows, 'label', 'labels')} given by people or by production"
+    return Done("fine", said + (since if labels.num_rows else "") + ".", told)
+
+
+def fit(bench: Bench) -> Done | Waits:
+    """Fit a run, or go on with the one that was begun; one that is done is only opened."""
+    tries, most = int(bench.standing.told("fitting", "tries", 0)), bench.policy.limits.tries
+    if tries >= most:
+        said = many(tries, "time", "times")
+        return Done("failed", f"The fit was begun {said} and never ended, the most allowed.")
+    bench.note(f"Try {tries + 1} of {most}.", {"tries": tries + 1})
+    asked = bench.policy.fit.model_dump(exclude_none=True)
+    if "labelling" in bench.standing.paused:
+        asked.pop("rules", None)
+    file = bench.standing.told("checking", "file")
+    try:
+        run = bench.fit(
+            bench.policy.data, answers=file, out=bench.folder, progress=bench.tell, **asked
+        )
+    except StoreError:
+        raise
+    except LeavenError as wrong:
+        if isinstance(wrong, RunError) and isinstance(wrong.__cause__, BlockingIOError):
+            bench.note("Another process makes the run.", {"tries": tries})  # this was no try
+            return Waits(str(wrong))
+        return Done("failed", f"It cannot be fitted: {wrong}")
+    told = {
+        "run": str(run.folder.resolve()), "id": run.story["run"]["id"],
+        "cpu_seconds": run.story["cost"]["cpu_seconds"], "seconds": run.story["cost"]["seconds"],
+    }  # fmt: skip
+    return Done("fitted", run.verdict.sentence, told)
+
+
+def judge(bench: Bench) -> Done:
+    """Hold the run against its baseline and the live run."""
+    from leaven.evaluate.run import Run
+    from leaven.operate.loop.gate import judge as judged
+    from leaven.operate.registry import Registry
+    from leaven.operate.releases import Releases
+
+    state, live, lost = Releases(bench.store, bench.service).state(), None, ""
+    if state.live is not None:
+        try:
+            live = Run.load(Registry(bench.store).get(state.live.run, state.live.digest).folder)
+        except (RunError, LookupError) as gone:
+            lost = f"the live run cannot be read. {gone}"
+    found = judged(Run.load(bench.run), live, bench.policy.gate, lost)
+    told = asdict(found) | {"against_run": None if state.live is None else state.live.run}
+    return Done(found.outcome, found.reason, told)
+
+
+def approve(bench: Bench) -> Done | Waits:
+    """Wait for a person, for as long as the policy has patience."""
+    decision = bench.standing.decision
+    if decision is not None:
+        outcome = "approved" if decision.kind == "approved" else "refused"
+        why = f": {decision.reason}" if decision.reason else "."
+        return Done(outcome, f"{decision.person} {outcome} it{why}", {"person": decision.person})
+    if bench.over(bench.standing.since):
+        return Done("expired", "Nobody decided in time.")
+    return Waits(
+        f"A person decides: leaven loop approve {bench.service}, or leaven loop refuse "
+        f"{bench.service}. {bench.standing.why}"
+    )
+
+
+def _reading(bench: Bench) -> dict[str, Any]:
+    """By which names the records are read, as `leaven fit` does."""
+    told = bench.policy.fit
+    names = ("label", "modality", "id", "group", "time", "labels")
+    return {name: getattr(told, name) for name in names} | {"audit": None}
+
+
+def _labels(bench: Bench) -> pa.Table:
+    """The labels that people gave, and those of production of records that they did not label."""
+    from leaven.label.queue import Queue, queue_names
+    from leaven.label.results import labels
+    from leaven.operate.production_labels import production_labels
+
+    rows: list[dict[str, Any]] = []
+    name = bench.policy.asks_in
+    if name in queue_names(bench.store):
+        rows += labels(Queue(bench.store, name)).to_pylist()
+    known = {row["content"] for row in rows}
+    truths, _ = production_labels(bench.store, bench.service)
+    # What the model's own action brought about is no label.
+    rows += [row for row in truths.to_pylist() if not row["caused"] and row["content"] not in known]
+    columns = {name: [row.get(name) for row in rows] for name in _COLUMNS}
+    return pa.table(columns, schema=pa.schema({name: pa.string() for name in _COLUMNS}))
+
+
+def _kept(labels: pa.Table, file: Path) -> Path | None:
+    from leaven.evaluate.tables import write_table
+
+    if not labels.num_rows:
+        return None
+    write_table(labels, file)
+    return file
+
+
+def _settings(bench: Bench) -> str:
+    """Digest of how a run is fitted."""
+    told = json.dumps(bench.policy.fit.model_dump(), sort_keys=True)
+    paused = "labelling" in bench.standing.paused
+    return hashlib.sha256(f"{told}{paused}".encode()).hexdigest()
+
+
+def _is_known(bench: Bench, told: dict[str, Any]) -> bool:
+    """Whether such a fit was made already; a person who begins a cycle gets one all the same."""
+    if "by hand" in bench.standing.told("waiting", "triggers", ()):
+        return False
+    moved = [one for one in bench.history if one.kind == "moved"]
+    fitted = {one.cycle for one in moved if one.outcome == "fitted"}
+    before = [one.told for one in moved if one.outcome == "fine" and one.cycle in fitted]
+    if before:
+        return all(before[-1][name] == told[name] for name in ("hash", "settings"))
+    return bool(told["hash"] == _live_hash(bench))
+
+
+def _live_hash(bench: Bench) -> str | None:
+    """The hash of the data of the run that is live."""
+    from leaven.operate.registry import Registry
+    from leaven.operate.releases import Releases
+
+    live = Releases(bench.store, bench.service).state().live
+    if live is None:
+        return None
+    try:
+        told = Registry(bench.store).get(live.run, live.digest).told
+    except LeavenError:
+        return None
+    return str(told.get("dataset", {}).get("hash"))
