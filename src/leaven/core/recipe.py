@@ -7,10 +7,11 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from leaven.core.budget import Budget
-from leaven.core.errors import LeavenError, SettingError, UnknownNameError
+from leaven.core.errors import SettingError
+from leaven.core.typed import built
 
 __all__ = ["Recipe", "Setting", "Training"]
 
@@ -112,20 +113,7 @@ mean 'method'?
     @classmethod
     def build(cls, values: dict[str, Any]) -> Recipe:
         """From plain values; SettingError or UnknownNameError says which one is wrong."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as invalid:
-            first = invalid.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            if first["type"] == "extra_forbidden":
-                owner = Training if len(first["loc"]) > 1 else cls
-                raise UnknownNameError(
-                    "recipe key", str(first["loc"][-1]), owner.model_fields
-                ) from None
-            if isinstance(cause := first.get("ctx", {}).get("error"), LeavenError):
-                raise cause from None
-            wanted = first["msg"].removeprefix("Input should be ")
-            raise SettingError(place, wanted, first["input"]) from None
+        return built(cls, values, "recipe key")
 
     @classmethod
     def from_toml(cls, text: str) -> Recipe:

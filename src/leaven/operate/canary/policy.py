@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from leaven.core.errors import LeavenError, SettingError, UnknownNameError
+from leaven.core.errors import SettingError, UnknownNameError
+from leaven.core.typed import built
 
 __all__ = ["ACCURACY", "NAMES", "QUALITY", "SERVICE", "SHIFT", "Policy"]
 
@@ -126,18 +127,7 @@ quick, requests, slow, steps, truth. Got 'eror'. Did you mean 'errors'?
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Policy:
         """From plain values; SettingError or UnknownNameError says which one is wrong."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as invalid:
-            first = invalid.errors()[0]
-            if first["type"] == "extra_forbidden":
-                raise UnknownNameError(
-                    "canary setting", str(first["loc"][0]), cls.model_fields
-                ) from None
-            if isinstance(cause := first.get("ctx", {}).get("error"), LeavenError):
-                raise cause from None
-            wanted = first["msg"].removeprefix("Input should be ")
-            raise SettingError(str(first["loc"][0]), wanted, first["input"]) from None
+        return built(cls, values, "canary setting")
 
     @classmethod
     def read(cls, path: str | Path | None, changes: Mapping[str, Any] | None = None) -> Policy:

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from leaven.core.errors import LeavenError, SettingError, UnknownNameError
+from leaven.core.errors import SettingError, UnknownNameError
+from leaven.core.typed import built
 from leaven.data.readers import data_name
 
 __all__ = ["FILE", "MAJOR", "Asking", "Fit", "Gate", "Limits", "Policy", "Shadow", "Triggers"]
@@ -174,23 +175,12 @@ days, drift, drift_days, labels. Got 'label'. Did you mean 'labels'?
     @classmethod
     def build(cls, values: Mapping[str, Any]) -> Policy:
         """From plain values; SettingError or UnknownNameError says which one is wrong."""
-        try:
-            return cls.model_validate(values)
-        except ValidationError as invalid:
-            first = invalid.errors()[0]
-            *path, name = [str(one) for one in first["loc"]] or ["loop"]
-            if first["type"] == "extra_forbidden":
-                table: type[BaseModel] = cls
-                if path:
-                    table = type(cls.model_fields[path[0]].default)
-                where, known = ".".join(["loop", *path]), table.model_fields
-                raise UnknownNameError(f"setting of [{where}]", name, known) from None
-            if isinstance(cause := first.get("ctx", {}).get("error"), LeavenError):
-                raise cause from None
-            wanted = first["msg"].removeprefix("Input should be ")
-            if first["type"] == "missing":
-                raise SettingError(name, "given in the table [loop]", None) from None
-            raise SettingError(".".join([*path, name]), wanted, first["input"]) from None
+        return built(
+            cls,
+            values,
+            lambda path: f"setting of [{'.'.join(['loop', *path])}]",
+            "given in the table [loop]",
+        )
 
     @classmethod
     def read(cls, path: str | Path | None = None) -> tuple[Policy, dict[str, Any] | None]:
