@@ -136,15 +136,25 @@ def test_promtool_takes_rules_and_configuration_and_runs_their_tests(written: Pa
 
 
 @needs_promtool
-def test_the_tests_of_the_rules_can_fail(written: Path, tmp_path: Path):
-    told = yaml.safe_load((written / "leaven.rules.yml").read_text())
-    for rule in told["groups"][1]["rules"]:
-        rule["expr"] = rule["expr"].replace("leaven_log_failing) > 0", "leaven_log_failing) > 9")
-    (tmp_path / "leaven.rules.yml").write_text(yaml.safe_dump(told))
+@pytest.mark.parametrize(
+    ("was", "becomes", "name"),
+    [
+        ("leaven_log_failing) > 0", "leaven_log_failing) > 9", "states"),
+        (">= 0.0144", ">= 0.2", "1h, fast"),
+        (">= 0.0144", ">= 0.01", "1h, slow"),
+        ("and model:leaven_requests_failed:ratio_rate5m >= 0.0144", "", "1h, fast"),
+    ],
+)
+def test_the_tests_of_the_rules_can_fail(
+    written: Path, tmp_path: Path, was: str, becomes: str, name: str
+):
+    text = (written / "leaven.rules.yml").read_text()
+    assert was in text
+    (tmp_path / "leaven.rules.yml").write_text(text.replace(was, becomes))
     tests = yaml.safe_load((written / "leaven.rules.test.yml").read_text())
-    tests["tests"] = [one for one in tests["tests"] if one["name"] == "states"]
+    tests["tests"] = [one for one in tests["tests"] if one["name"] == name]
     (tmp_path / "test.yml").write_text(yaml.safe_dump(tests))
-    with pytest.raises(AssertionError, match="LeavenLogFailing"):
+    with pytest.raises(AssertionError, match="got:"):
         promtool("test", "rules", str(tmp_path / "test.yml"))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import insert
 
+from leaven.core.errors import StoreError
 from leaven.label.queue import Ask, Queue
 from leaven.operate.metrics.looking import Asked, Period, groups, listed, over_time, quantile
 from leaven.operate.metrics.standing import Standing
@@ -135,3 +136,19 @@ def test_gauges_tell_what_stands_in_the_store(log: Store):
     assert told() == found  # for some seconds
     now[0] += 11
     assert told()["canary_rolled_back_timestamp_seconds"] == NOW + 5
+
+
+def test_a_store_that_is_gone_leaves_what_was_seen_last(
+    log: Store, monkeypatch: pytest.MonkeyPatch
+):
+    now = [NOW]
+    standing = Standing(log, "tickets", clock=lambda: now[0])
+    before = standing.samples()
+    assert before
+
+    def gone() -> None:
+        raise StoreError("The store is gone.")
+
+    monkeypatch.setattr(log, "read", gone)
+    now[0] += 11
+    assert standing.samples() == before

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -107,6 +109,23 @@ def test_programs_of_this_machine_may_be_let_in_without_one(pair: tuple[Run, Run
         assert client.get("/status").status_code == 401
         for name in ("x-forwarded-for", "forwarded"):
             assert client.get("/metrics", headers={name: "203.0.113.9"}).status_code == 401
+
+
+def test_what_another_worker_counted_is_told_and_the_folder_goes_with_the_last(
+    pair: tuple[Run, Run], store: str, tmp_path: Path
+):
+    release(pair[0], store)
+    folder = tmp_path / "counts"
+    with served(store, counts=str(folder)) as client:
+        client.ask()
+        labels = {"model": "tickets", "method": "POST", "route": "/predict", "status": "200"}
+        name = "leaven_http_requests_total"
+        other = folder / f"{os.getppid()}-other.json"
+        other.write_text(json.dumps([[name, name, [*labels.values()], "", 41]]))
+        series = ",".join(f'{key}="{value}"' for key, value in labels.items())
+        assert values(client)[f"{name}{{{series}}}"] == 42
+        other.unlink()
+    assert not folder.exists()
 
 
 def test_a_release_that_cannot_be_followed_is_seen(pair: tuple[Run, Run], store: str):

@@ -1,0 +1,1 @@
+"""Metrics for Prometheus: what is counted, how it is told, and rules and pictures of it."""
