@@ -1,14 +1,18 @@
-"""The verb for what serves: a released run answers requests."""
+"""The verbs for what serves: a released run answers requests, and old ones leave the log."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
+from secrets import token_hex
+from tempfile import gettempdir
+from typing import Any
 
 from leaven.core.errors import SettingError
 
-__all__ = ["serve"]
+__all__ = ["prune", "serve"]
 
 
 def serve(
@@ -18,6 +22,7 @@ def serve(
     store: str | Path | None = None,
     host: str = "127.0.0.1",
     port: int = 8080,
+    workers: int = 1,
     abstain: float = 0.0,
     log_share: float = 1.0,
     explore: float = 0.0,
@@ -26,6 +31,8 @@ def serve(
     policy: str | Path | None = None,
     mirror: float = 0.1,
     rate: float = 0.0,
+    keep_days: float = 0.0,
+    local_metrics: bool = False,
     tls_cert: str | Path | None = None,
     tls_key: str | Path | None = None,
 ) -> None:
@@ -38,6 +45,7 @@ def serve(
     store : a file or URL, see `Store`; by default `runs/leaven.db`.
     host : on any other than this machine's own, who asks needs a token (`leaven tokens new`).
     port : 0 for any free one.
+    workers : processes that answer, each with the models in its own memory.
     abstain : below this probability a record goes to the review queue; 0 for never.
     log_share : the share of the predictions that is logged.
     explore : the share that is drawn at random and marked in the log, whatever the model says.
@@ -46,17 +54,20 @@ def serve(
     policy : a TOML file with a table `[canary]`, see `leaven.operate.canary.policy.Policy`.
     mirror : while a canary stands, the share of the requests that both models are asked.
     rate : requests a second of one token, or without tokens of one address; 0 for any.
+    keep_days : days for which predictions stay in the log, see `prune`; 0 for ever.
+    local_metrics : programs on this machine read /metrics without a token. A proxy on it that does
+        not say for whom it asks would let everybody do so.
     tls_cert, tls_key : PEM files of a certificate and its key.
 
-    Raises DataError where nothing was released, SettingError for settings that cannot be used.
+    Raises DataError where nothing was released, SettingError for settings that cannot be used,
+    RunError where several workers end as soon as they begin.
     """
-    from leaven.operate.canary.guard import Guard
     from leaven.operate.canary.policy import Policy
     from leaven.operate.releases import named_service
     from leaven.serve.models.answering import Settings
-    from leaven.serve.models.app import serve as serve_models
-    from leaven.serve.models.guarding import GuardWatch
+    from leaven.serve.models.app import Plan
     from leaven.serve.models.limits import Limits
+    from leaven.serve.models.workers import serve as serve_models
     from leaven.store.store import store_at
 
     shares = {"abstain": abstain, "log_share": log_share, "explore": explore, "mirror": mirror}
@@ -67,12 +78,44 @@ def serve(
         raise SettingError("every", "seconds, more than 0 and at most 60", every)
     if not 0 <= rate < math.inf:
         raise SettingError("rate", "requests a second, 0 for any number", rate)
+    if not 0 <= keep_days < math.inf:
+        raise SettingError("keep_days", "days, 0 for ever", keep_days)
     kept = store_at(store, "Nothing was released yet")
     name = named_service(kept, service)
+    # Workers share what they count; the name cannot be guessed, and they make and remove it.
+    counts = Path(gettempdir()) / f"leaven-counts-{token_hex(16)}" if workers > 1 else None
     settings = Settings(abstain, log_share, explore, mirror, Limits(rate=rate or math.inf))
-    judged_by = Policy.read(policy)
-    watch = GuardWatch(Guard(kept, name, judged_by)) if guard else None
-    serve_models(
-        kept, name, opened=opened, host=host, port=port, settings=settings,
-        every=every, guard=watch, tls_cert=tls_cert, tls_key=tls_key,
+    plan = Plan(
+        kept.address, name, host, settings, every, Policy.read(policy), guard, keep_days,
+        None if tls_cert is None else str(tls_cert), None if tls_key is None else str(tls_key),
+        None if counts is None else str(counts), local_metrics,
     )  # fmt: skip
+    kept.close()  # each process opens its own
+    serve_models(plan, opened=opened, port=port, workers=workers)
+
+
+def prune(
+    service: str | None = None,
+    *,
+    keep_days: float,
+    by: str,
+    store: str | Path | None = None,
+) -> dict[str, Any]:
+    """Remove predictions that are older than so many days from the log.
+
+    Predictions of which truth came back stay, and the truth and the audit log do.
+
+    Parameters
+    ----------
+    by : who does it; it stands in the audit log.
+
+    Returns how many `predictions` and `failures` (requests that failed) were removed, and the time
+    `before` which, in seconds since 1970. Raises LeavenError where it cannot be done.
+    """
+    from leaven.operate.pruning import prune as prune_log
+    from leaven.operate.releases import named_service
+    from leaven.store.store import store_at
+
+    kept = store_at(store, "Nothing was released yet")
+    name = named_service(kept, service)
+    return {"service": name} | asdict(prune_log(kept, name, keep_days, by=by))

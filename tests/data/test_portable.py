@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -146,3 +150,13 @@ def test_a_lone_column_may_be_called_by_its_modality_and_files_come_in_base64() 
         record_of("hello", {"a": "text", "b": "text"})
     assert encoded_file("data:image/png;base64,AAEC") == b"\0\1\2"
     assert encoded_file("") is None
+
+
+def test_the_runtime_counts_nothing_for_its_makers(tmp_path: Path) -> None:
+    """It would write an identity of this machine, and what it is to send, below the home folder."""
+    pytest.importorskip("onnxruntime")
+    subprocess.run(
+        [sys.executable, "-c", "from leaven.data.portable.model import runtime; runtime()"],
+        env=os.environ | {"HOME": str(tmp_path)}, check=True,
+    )  # fmt: skip
+    assert list(tmp_path.iterdir()) == []

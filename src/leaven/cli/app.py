@@ -75,7 +75,7 @@ _COMMANDS = (
         "unseal",
         "audit",
     ),
-    *("drift", "slo", "k8s", "mlflow"),
+    *("loop", "drift", "health", "slo", "prometheus", "k8s", "mlflow"),
     *("methods", "pretexts", "encoders", "report"),
 )
 

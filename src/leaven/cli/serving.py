@@ -1,17 +1,20 @@
-"""The command with which a released run answers requests."""
+"""The commands with which a released run answers requests, and old ones leave the log."""
 
 from __future__ import annotations
 
+import getpass
 from typing import Annotated
 
 import typer
 
-from leaven.cli.app import app
+from leaven.cli.app import app, print_json
 from leaven.cli.labelling import Store
-from leaven.cli.options import RESULT
-from leaven.cli.releasing import Service
+from leaven.cli.options import RESULT, Json
+from leaven.cli.releasing import By, Service
+from leaven.cli.words import plain
+from leaven.core.wording import many
 
-__all__ = ["serve"]
+__all__ = ["prune", "serve"]
 
 _SAFETY, _CANARY = "Who may ask", "While a canary stands"
 
@@ -28,6 +31,12 @@ def serve(
         ),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="NUMBER", help="0 for any free one.")] = 8080,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="NUMBER", help="Processes that answer; each has the models in its own memory."
+        ),
+    ] = 1,
     abstain: Annotated[
         float,
         typer.Option(
@@ -84,6 +93,22 @@ def serve(
             rich_help_panel=_SAFETY,
         ),
     ] = 0.0,
+    keep_days: Annotated[
+        float,
+        typer.Option(
+            metavar="DAYS",
+            help="For which predictions stay in the log; 0 for ever.",
+            rich_help_panel=RESULT,
+        ),
+    ] = 0.0,
+    local_metrics: Annotated[
+        bool,
+        typer.Option(
+            "--local-metrics",
+            help="Programs on this machine read /metrics without a token.",
+            rich_help_panel=_SAFETY,
+        ),
+    ] = False,
     tls_cert: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A certificate (PEM).", rich_help_panel=_SAFETY),
@@ -102,6 +127,7 @@ def serve(
         store=store,
         host=host,
         port=port,
+        workers=workers,
         abstain=abstain,
         log_share=log_share,
         explore=explore,
@@ -110,6 +136,30 @@ def serve(
         policy=policy,
         mirror=mirror,
         rate=rate,
+        keep_days=keep_days,
+        local_metrics=local_metrics,
         tls_cert=tls_cert,
         tls_key=tls_key,
     )
+
+
+@app.command()
+def prune(
+    service: Service = None,
+    *,
+    keep_days: Annotated[
+        float, typer.Option(metavar="DAYS", help="Predictions that are older leave the log.")
+    ],
+    by: By = None,
+    store: Store = None,
+    as_json: Json = False,
+) -> None:
+    """Remove old predictions from the log; those of which truth came back stay with it."""
+    from leaven import serving
+
+    told = serving.prune(service, keep_days=keep_days, by=by or getpass.getuser(), store=store)
+    if as_json:
+        print_json(told)
+        return
+    gone = many(told["predictions"], "prediction", "predictions")
+    typer.echo(f"{plain(told['service'])}: {gone} removed.")

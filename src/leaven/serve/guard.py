@@ -3,7 +3,8 @@
 Other pages of the same browser can reach the server as well. So a session's cookie is never sent
 from another site, a request that changes something carries a token that only our page knows, and
 a host name that is not ours is refused (DNS rebinding). Nothing a page loads comes from elsewhere.
-What a role may ask for stands in `roles.ROUTES`, and nothing else is asked of anybody.
+What a role may ask for stands in `roles.ROUTES`, and nothing else is asked of anybody; the headers
+of answers stand in `safety`.
 """
 
 from __future__ import annotations
@@ -26,18 +27,6 @@ __all__ = ["Guard"]
 
 _LARGEST = 64 * 1024  # bytes of a request
 _OPEN = "/static/"
-_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; media-src data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-_HEADERS = {
-    "content-security-policy": _POLICY,
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "cache-control": "no-store",
-}
 
 
 class Guard:
@@ -60,12 +49,6 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                ours = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message["headers"], *ours]
-            await send(message)
-
         request = Request(scope)
         response = self._outside(request)
         if response is None and not scope["path"].startswith(_OPEN):
@@ -76,7 +59,7 @@ class Guard:
                 response = _told(413, f"A request has {_LARGEST // 1024} KB at most.")
             else:
                 receive = _again(body, receive)
-        await (response or self._app)(scope, receive, with_headers)
+        await (response or self._app)(scope, receive, send)
 
     def _outside(self, request: Request) -> Response | None:
         """What is answered whoever asks."""

@@ -60,6 +60,13 @@ MODELS: Mapping[tuple[str, str], str] = MappingProxyType(
         ("POST", "/predict"): "viewer",
         ("POST", "/feedback"): "annotator",
         ("GET", "/status"): "viewer",
+        ("GET", "/metrics"): "viewer",
+        ("GET", "/dashboards"): "viewer",
+        ("GET", "/dashboards/style.css"): "viewer",
+        ("GET", "/dashboards/executive"): "viewer",
+        ("GET", "/dashboards/on-call"): "viewer",
+        ("GET", "/dashboards/debug"): "viewer",
+        ("GET", "/dashboards/predictions"): "viewer",
         ("GET", "/openapi.json"): "viewer",
     }
 )

@@ -8,14 +8,21 @@ name, so it is for the proxy that owns the name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["ANSWERS", "PAGES", "Safe"]
+__all__ = ["ANSWERS", "BOARDS", "PAGES", "Safe"]
 
 #: What pages may load: our own scripts and styles, and pictures and sounds that stand in the page.
 PAGES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; media-src data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+#: What dashboards may load: our style, and no script at all.
+BOARDS = (
+    "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
 )
 #: What the answers to programs may load, should a browser show one.
 ANSWERS = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -36,21 +43,31 @@ class Safe:
     Parameters
     ----------
     policy : of the content, `PAGES` or `ANSWERS`.
+    under : other policies, by the beginning of the paths that they are for.
     """
 
-    def __init__(self, app: ASGIApp, policy: str) -> None:
+    def __init__(self, app: ASGIApp, policy: str, under: Mapping[str, str] | None = None) -> None:
         self._app = app
-        told = {"content-security-policy": policy, **_ALL}
-        self._headers = [(name.encode(), value.encode()) for name, value in told.items()]
+        self._headers = _headers(policy)
+        self._under = {begin: _headers(other) for begin, other in (under or {}).items()}
         self._ours = frozenset(name for name, _ in self._headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the other does."""
+        ours = self._headers
+        for begin, headers in self._under.items():
+            if scope.get("path", "").startswith(begin):
+                ours = headers
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 others = [one for one in message["headers"] if one[0].lower() not in self._ours]
-                message["headers"] = others + self._headers
+                message["headers"] = others + ours
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+
+def _headers(policy: str) -> list[tuple[bytes, bytes]]:
+    told = {"content-security-policy": policy, **_ALL}
+    return [(name.encode(), value.encode()) for name, value in told.items()]

@@ -6,6 +6,7 @@ It needs NumPy and ONNX Runtime; for pictures Pillow besides, for sounds soundfi
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,23 @@ import numpy.typing as npt
 
 from leaven.data.portable.decoding import decode
 
-__all__ = ["DESCRIPTION", "FORMAT", "GRAPH", "Model"]
+__all__ = ["DESCRIPTION", "FORMAT", "GRAPH", "Model", "runtime"]
 
 #: Counts up when a description changes its meaning.
 FORMAT = 1
 #: The two files of a model.
 GRAPH, DESCRIPTION = "model.onnx", "preprocess.json"
+
+
+def runtime() -> Any:
+    """ONNX Runtime, which counts its use for its makers unless it is told not to before it loads.
+
+    Raises ImportError where it is not installed.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    import onnxruntime
+
+    return onnxruntime
 
 
 class Model:
@@ -37,8 +49,7 @@ class Model:
     """
 
     def __init__(self, graph: bytes, described: Mapping[str, Any], threads: int = 1) -> None:
-        import onnxruntime
-
+        onnxruntime = runtime()
         if described.get("format") != FORMAT:
             got = described.get("format")
             raise ValueError(f"its format is {got}, and this reads {FORMAT}. Export it again.")

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 
 from leaven.core.errors import MissingExtraError
+from leaven.data.portable.model import runtime
 
 __all__ = ["OPSET", "Graph", "Value", "quantised", "version"]
 
@@ -229,6 +230,7 @@ def quantised(graph: bytes) -> bytes:
     """
     onnx = _onnx()
     try:
+        runtime()
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as missing:
         raise MissingExtraError("export", "A model in 8 bits") from missing

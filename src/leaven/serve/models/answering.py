@@ -13,16 +13,20 @@ import numpy as np
 
 from leaven.core.errors import LeavenError
 from leaven.operate.canary.guard import MIRROR
+from leaven.operate.metrics.sharing import Shared
 from leaven.serve.models.batching import Batcher
 from leaven.serve.models.guarding import GuardWatch
 from leaven.serve.models.limits import Limits, Refused
 from leaven.serve.models.loading import Answer, Loaded
 from leaven.serve.models.log import PredictionLog, Unsure
+from leaven.serve.models.metering import Meter
+from leaven.serve.models.pruning import Pruner
 from leaven.serve.models.records import Record
 from leaven.serve.models.requests import Intake, new_id
 from leaven.serve.models.routing import SHADOW, Routing, Watch, place_of_key
+from leaven.serve.models.sketching import Sketcher
 
-__all__ = ["Chosen", "Prediction", "Service", "Settings", "Told"]
+__all__ = ["ALONE", "Chosen", "Prediction", "Service", "Settings", "Told", "Worker"]
 
 #: Requests that are refused whichever model they came to.
 _NOT_ITS_FAULT = (413, 429)
@@ -53,6 +57,16 @@ class Settings:
     explore: float = 0.0
     mirror: float = 0.1
     limits: Limits = field(default_factory=Limits)
+
+
+class Worker(NamedTuple):
+    """Which of the processes behind one address this is: the `number`-th, from 1, of `of`."""
+
+    number: int
+    of: int
+
+
+ALONE = Worker(1, 1)
 
 
 class Chosen(NamedTuple):
@@ -113,14 +127,25 @@ class Service:
         log: PredictionLog,
         settings: Settings,
         *,
+        meter: Meter | None = None,
         draw: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.name, self.watch, self.batcher, self.log = name, watch, batcher, log
         self.settings, self._draw, self._clock = settings, draw, clock
         self.intake = Intake(settings.limits)
+        #: What is counted for Prometheus.
+        self.meter = meter or Meter(name)
         #: Who judges the canary; None where nobody does.
         self.guard: GuardWatch | None = None
+        #: Who removes old predictions; None where nobody does.
+        self.pruner: Pruner | None = None
+        #: Who counts what is answered, for drift; None where nobody does.
+        self.sketcher: Sketcher | None = None
+        #: What all workers counted; None where this is the only one.
+        self.shared: Shared | None = None
+        #: Which process this is.
+        self.worker = ALONE
         #: Requests answered since the start.
         self.answered = 0
 
@@ -158,7 +183,8 @@ class Service:
             records, answers = await self._asked(chosen.model, given)
         except Exception as failed:
             status = _status(failed)
-            counts = chosen.position is not None and status not in _NOT_ITS_FAULT
+            # Without a canary only the service's own failures count, in its objectives.
+            counts = status >= 500 if chosen.position is None else status not in _NOT_ITS_FAULT
             if counts and self._is_drawn():
                 self.log.add_failure(
                     self._failure(chosen, request, status, time.perf_counter() - began)
@@ -242,7 +268,10 @@ class Service:
                     Unsure(answer.source, answer.content, guess, model.run, model.classes)
                 )
         self.log.add(rows, unsure)
+        if self.sketcher is not None:
+            self.sketcher.add(model, records)
         self.answered += 1
+        self.meter.answered(model, chosen.place, found)
         return Told(
             request, model, chosen.place, chosen.position, found, records, frozenset(logged)
         )

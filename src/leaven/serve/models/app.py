@@ -9,44 +9,87 @@ after the seconds of `Retry-After`.
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import leaven
 from leaven.core.errors import DataError, LeavenError, StoreError
+from leaven.operate.canary.guard import Guard
+from leaven.operate.canary.policy import Policy
+from leaven.operate.metrics.sharing import Shared
+from leaven.operate.metrics.standing import Standing
 from leaven.operate.releases import Releases
-from leaven.serve.listening import check_tls, is_local, listening
-from leaven.serve.models.answering import Service, Settings
+from leaven.serve import dashboards
+from leaven.serve.listening import is_local
+from leaven.serve.models.answering import ALONE, Service, Settings, Worker
 from leaven.serve.models.batching import Batcher
 from leaven.serve.models.described import REFUSALS
 from leaven.serve.models.door import Door
 from leaven.serve.models.guarding import GuardWatch
 from leaven.serve.models.limits import Refused
 from leaven.serve.models.log import PredictionLog
+from leaven.serve.models.metering import Meter, Metered, counted, now
+from leaven.serve.models.metrics_route import add_metrics_route
 from leaven.serve.models.people_route import add_people_routes
 from leaven.serve.models.protocol import add_protocol
+from leaven.serve.models.pruning import Pruner
 from leaven.serve.models.requests import refusal
 from leaven.serve.models.routing import Watch
-from leaven.serve.safety import ANSWERS, Safe
+from leaven.serve.models.sketching import Sketcher
+from leaven.serve.safety import ANSWERS, BOARDS, Safe
 from leaven.store.people import People
 from leaven.store.store import Store
 
-__all__ = ["Parts", "application", "parts_of", "serve"]
+__all__ = ["Parts", "Plan", "Server", "application", "parts_of", "server_of"]
 
 _DRAIN = 30  # seconds for answers that are under way when the server is told to end
-_PORT = 8080
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is served, and how: plain values, which can be told to another process.
+
+    Attributes
+    ----------
+    store : its address, see `Store`.
+    host : on any other than this machine's own, who asks needs a token.
+    every : seconds between two looks at the releases.
+    policy : by which the guard judges a canary; by default that of its last look.
+    guarded : whether there is a guard.
+    keep_days : days for which predictions stay in the log; 0 for ever.
+    local_metrics : see `Door`.
+    counts : a folder in which workers share what they count; None for one worker.
+    tls_cert, tls_key : PEM files of the certificate and its key.
+    """
+
+    store: str
+    name: str
+    host: str = "127.0.0.1"
+    settings: Settings = field(default_factory=Settings)
+    every: float = 0.2
+    policy: Policy | None = None
+    guarded: bool = True
+    keep_days: float = 0.0
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    counts: str | None = None
+    local_metrics: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +109,10 @@ def parts_of(
     tokens: bool = False,
     hosts: Sequence[str] | None = (),
     guard: GuardWatch | None = None,
+    pruner: Pruner | None = None,
+    worker: Worker = ALONE,
+    counts: str | None = None,
+    local_metrics: bool = False,
 ) -> Parts:
     """The application of the service `name`, its first models loaded.
 
@@ -75,18 +122,31 @@ def parts_of(
     tokens : only who has a token of the store may ask.
     hosts : see `Door`.
     guard : judges the canary while this serves; nobody does without.
+    pruner : removes old predictions while this serves; they stay without.
+    worker : which of the processes behind one address this is.
+    counts, local_metrics : see `Plan`.
     """
     settings = settings or Settings()
     watch = Watch(Releases(store, name), settings.limits, every=every)
     watch.start()
-    batcher = Batcher(waiting=settings.limits.waiting)
-    service = Service(name, watch, batcher, PredictionLog(store, name), settings)
+    meter = Meter(name)
+    batcher = Batcher(waiting=settings.limits.waiting, count=meter.batch)
+    service = Service(name, watch, batcher, PredictionLog(store, name), settings, meter=meter)
+    service.worker = worker
+    if counts is not None:
+        service.shared = Shared(Path(counts), partial(counted, service))
+        service.shared.start()
+    service.sketcher = Sketcher(store, name)
+    service.sketcher.start()
     if guard is not None:
         service.guard = guard
         guard.start()
+    if pruner is not None:
+        service.pruner = pruner
+        pruner.start()
     people = People(store) if tokens else None
-    door = Door(application(service, store), people, hosts, settings.limits.rate)
-    return Parts(Safe(door, ANSWERS), service)
+    door = Door(application(service, store), people, hosts, settings.limits.rate, local_metrics)
+    return Parts(Metered(Safe(door, ANSWERS, {"/dashboards": BOARDS}), meter), service)
 
 
 def application(service: Service, store: Store) -> FastAPI:
@@ -95,10 +155,7 @@ def application(service: Service, store: Store) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
-        if service.guard is not None:
-            await asyncio.to_thread(service.guard.stop)
-        for end in (service.watch.stop, service.batcher.close, service.log.close):
-            await asyncio.to_thread(end)
+        _end(service)
 
     app = FastAPI(
         title=service.name, version=leaven.__version__, docs_url=None, redoc_url=None,
@@ -107,6 +164,10 @@ def application(service: Service, store: Store) -> FastAPI:
     )  # fmt: skip
     add_people_routes(app, service, store)  # first, for a route is found by trying one by one
     add_protocol(app, service)
+    standing = Standing(store, service.name)
+    add_metrics_route(app, service, standing)
+    app.router.routes += dashboards.routes(store, service.name, partial(now, service, standing))
+    _shorten(app)
     handlers: dict[Any, Callable[[Request, Any], Any]] = {
         Refused: _refused,
         LeavenError: _failed,
@@ -118,52 +179,74 @@ def application(service: Service, store: Store) -> FastAPI:
     return app
 
 
-def serve(
-    store: Store,
-    name: str,
-    *,
-    opened: Callable[[str], object],
-    host: str = "127.0.0.1",
-    port: int = _PORT,
-    settings: Settings | None = None,
-    every: float = 0.2,
-    guard: GuardWatch | None = None,
-    tls_cert: str | Path | None = None,
-    tls_key: str | Path | None = None,
-) -> None:
-    """Serve until SIGTERM or Ctrl-C; what was accepted is answered before it returns.
+class Server(uvicorn.Server):
+    """A server that tells when it begins to accept.
 
     Parameters
     ----------
-    opened : told the address when it can be asked.
-    host : on any other than this machine's own, who asks needs a token.
-    port : 0 takes any free one.
-    guard : judges the canary; nobody does without.
-    tls_cert, tls_key : PEM files of the certificate and its key.
-
-    Raises SettingError where the host or port cannot be listened on, or a certificate cannot be
-    used.
+    ready : called once it accepts.
     """
-    check_tls(tls_cert, tls_key)
-    socket_ = listening(host, [port])
-    local = is_local(host)
-    with socket_:
-        made = parts_of(
-            store, name, settings=settings, every=every, tokens=not local,
-            hosts=(host,) if local else None, guard=guard,
-        )  # fmt: skip
-        config = uvicorn.Config(
-            made.app, http="auto", ws="none", loop="asyncio", lifespan="on", access_log=False,
-            log_level="warning", server_header=False, timeout_graceful_shutdown=_DRAIN,
-            ssl_certfile=tls_cert, ssl_keyfile=tls_key, proxy_headers=False, backlog=2048,
-        )  # fmt: skip
-        shown = f"[{host}]" if ":" in host else host
-        scheme = "https" if tls_cert else "http"
-        opened(f"{scheme}://{shown}:{socket_.getsockname()[1]}")
-        try:
-            uvicorn.Server(config).run(sockets=[socket_])
-        except KeyboardInterrupt:
-            return
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], object]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """See uvicorn: begin to accept."""
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def _end(service: Service) -> None:
+    """End what a service consists of, all at once: what waits for a store that does not answer
+    must not keep the log from being written. Nobody is served any more, so the loop may wait."""
+    aside = (service.watch, service.guard, service.pruner, service.sketcher, service.shared)
+    ends = [threading.Thread(target=one.stop) for one in aside if one is not None]
+    for end in ends:
+        end.start()
+    service.batcher.close()
+    service.log.close()
+    for end in ends:
+        end.join()
+
+
+def server_of(plan: Plan, ready: Callable[[], object], worker: Worker = ALONE) -> Server:
+    """The server of one process, its first models loaded; `run(sockets=[…])` serves until SIGTERM.
+
+    What was accepted is answered before it ends. Of several workers only the first has the guard
+    and removes old predictions.
+
+    Raises StoreError where the store cannot be opened.
+    """
+    store, local = Store(plan.store), is_local(plan.host)
+    guard = pruner = None
+    if worker.number == 1:
+        guard = GuardWatch(Guard(store, plan.name, plan.policy)) if plan.guarded else None
+        pruner = Pruner(store, plan.name, plan.keep_days) if plan.keep_days else None
+    made = parts_of(
+        store, plan.name, settings=plan.settings, every=plan.every, tokens=not local,
+        hosts=(plan.host,) if local else None, guard=guard, pruner=pruner, worker=worker,
+        counts=plan.counts, local_metrics=plan.local_metrics,
+    )  # fmt: skip
+    config = uvicorn.Config(
+        made.app, http="auto", ws="none", loop="asyncio", lifespan="on", access_log=False,
+        log_level="warning", server_header=False, timeout_graceful_shutdown=_DRAIN,
+        ssl_certfile=plan.tls_cert, ssl_keyfile=plan.tls_key, proxy_headers=False, backlog=2048,
+    )  # fmt: skip
+    return Server(config, ready)
+
+
+def _shorten(app: FastAPI) -> None:
+    """Lead requests that are posted straight to their functions, which read them themselves.
+
+    FastAPI would look for parameters to fill in at each, a sixth of what a request costs; its own
+    routes stay for what they tell in /openapi.json.
+    """
+    for route in list(app.router.routes):
+        if isinstance(route, APIRoute) and route.methods == {"POST"}:
+            straight = Route(route.path, route.endpoint, methods=["POST"])
+            app.router.routes.insert(0, straight)
 
 
 async def _refused(request: Request, refused: Refused) -> Response:

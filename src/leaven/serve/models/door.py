@@ -8,7 +8,9 @@ for stands in `roles.MODELS`, and nothing else is asked of anybody.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
+import ipaddress
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +31,12 @@ from leaven.store.throttle import near
 __all__ = ["Door"]
 
 _FRESH, _STALE = 5.0, 600.0  # seconds for which a token is believed; while the store is down
+_PATIENCE = 1.0  # seconds for the store to know a token
 _MOST = 1000  # tokens that are remembered
+_METRICS = ("GET", "/metrics")
+_SENT_ON = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
+_PAGES = "/dashboards"  # what people open in a browser
+_LONGEST = 800  # characters of a name and password
 #: Tokens that nobody knows, a second and at once, for which one address has the store asked.
 _GUESSES = (1.0, 20.0)
 
@@ -43,6 +50,7 @@ class Door:
     hosts : names under which it is reached, beside `localhost` and addresses in numbers; None
         takes any, for who has a token comes from no other page.
     rate : requests a second of one token, or where there are none of one address; inf for any.
+    local_metrics : /metrics needs no token from this machine, if no proxy has sent the request on.
     """
 
     def __init__(
@@ -51,11 +59,14 @@ class Door:
         people: People | None,
         hosts: Sequence[str] | None,
         rate: float = math.inf,
+        local_metrics: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._app, self._people, self._clock = app, people, clock
         self._hosts = None if hosts is None else {"localhost", *(one.lower() for one in hosts)}
+        self._local_metrics = local_metrics
         self._known: dict[bytes, tuple[float, Token]] = {}
+        self._away_until = float("-inf")
         self._rate, self._guesses = Rate(rate, clock=clock), Rate(*_GUESSES, clock=clock)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,14 +84,20 @@ class Door:
                 if seconds := self._rate.wait(who):
                     raise Refused(429, "Too many requests. Ask less often.", retry=seconds)
         except Refused as refused:
-            await refusal(refused)(scope, receive, send)
+            answer = refusal(refused)
+            if refused.status == 401 and scope["path"].startswith(_PAGES):
+                answer.headers["www-authenticate"] = 'Basic realm="Leaven", charset="UTF-8"'
+            await answer(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
     async def _named(self, scope: Scope, headers: Headers, peer: str) -> str:
         """The name of who asks; Refused for who may not ask this."""
         assert self._people is not None
-        token = await self._token(headers, self._people, peer)
+        if self._local_metrics and _asked(scope) == _METRICS and _is_from_here(scope, headers):
+            return peer
+        secret = _secret(headers, is_page=scope["path"].startswith(_PAGES))
+        token = await self._token(secret, self._people, peer)
         asked = _asked(scope)
         if (least := MODELS.get(asked)) is None:
             status = 405 if methods(asked[1], MODELS) else 404
@@ -103,23 +120,23 @@ class Door:
         if elsewhere or headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise Refused(403, "This request comes from another page.")
 
-    async def _token(self, headers: Headers, people: People, peer: str) -> Token:
+    async def _token(self, secret: str, people: People, peer: str) -> Token:
         """The token of a request; believed for some seconds, and longer while the store is down."""
-        kind, _, secret = headers.get("authorization", "").partition(" ")
-        secret = secret.strip()
-        if kind.lower() != "bearer" or not secret or len(secret) > 200:
-            raise Refused(401, "Say who asks: Authorization: Bearer TOKEN (leaven tokens new).")
         key = hashlib.sha256(secret.encode("utf-8", "replace")).digest()
         at, token = self._known.get(key, (float("-inf"), None))
         now = self._clock()
-        if token is not None and now - at < _FRESH:
+        believed = _STALE if now < self._away_until else _FRESH
+        if token is not None and now - at < believed:
             return token
         if token is None and (seconds := self._guesses.left(peer)):
             raise Refused(429, "Too many tokens that do not hold.", retry=seconds)
         try:
-            found = await asyncio.to_thread(people.bearer, secret)
-        except StoreError:
+            async with asyncio.timeout(_PATIENCE):
+                found = await asyncio.to_thread(people.bearer, secret)
+        except (StoreError, TimeoutError):
             if token is not None and now - at < _STALE:
+                # Not each request is to wait for a store that does not answer.
+                self._away_until = self._clock() + _FRESH
                 return token
             raise Refused(503, "Tokens cannot be looked up. Try again.", retry=5) from None
         if found is None:
@@ -130,6 +147,30 @@ class Door:
             self._known.pop(next(iter(self._known)))
         self._known[key] = (now, found)
         return found
+
+
+def _is_from_here(scope: Scope, headers: Headers) -> bool:
+    """Whether a program of this machine asks, and not a proxy on it for somebody else."""
+    try:
+        is_here = ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
+    except ValueError:
+        is_here = False
+    return is_here and not any(name in headers for name in _SENT_ON)
+
+
+def _secret(headers: Headers, *, is_page: bool) -> str:
+    """The token that a request bears; of a page also as the password of a browser (RFC 7617)."""
+    kind, _, secret = headers.get("authorization", "").partition(" ")
+    secret = secret.strip()
+    if is_page and kind.lower() == "basic" and len(secret) <= _LONGEST:
+        try:
+            secret = base64.b64decode(secret, validate=True).decode().partition(":")[2]
+            kind = "bearer"
+        except ValueError:
+            secret = ""
+    if kind.lower() != "bearer" or not secret or len(secret) > 200:
+        raise Refused(401, "Say who asks: Authorization: Bearer TOKEN (leaven tokens new).")
+    return secret
 
 
 def _asked(scope: Scope) -> tuple[str, str]:

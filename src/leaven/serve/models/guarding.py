@@ -40,7 +40,7 @@ class GuardWatch:
         """End the thread."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(30)
+            self._thread.join(5)
 
     def look(self) -> None:
         """Look once. What goes wrong is told, and does not end the thread."""

@@ -72,9 +72,12 @@ class PredictionLog:
         self._wake, self._idle = threading.Event(), threading.Event()
         self._idle.set()
         self._ended, self._tries = False, 0
+        self._failed_at = float("-inf")
         self._asked: deque[str] = deque(maxlen=10_000)
         #: Rows written, questions asked, and rows and questions that were lost.
         self.written = self.asked = self.dropped = 0
+        #: Rows taken in: those of now are in the store once `written` has reached it.
+        self.taken = 0
         #: Why nothing can be written; "" while it can.
         self.problem = ""
         self._thread = threading.Thread(target=self._work, name="leaven-log", daemon=True)
@@ -88,6 +91,8 @@ class PredictionLog:
         ):
             room = max(0, most - len(line))
             line.extend(some[:room])  # type: ignore[arg-type]
+            if line is self._rows:
+                self.taken += min(room, len(some))
             self.dropped += len(some) - min(room, len(some))
         if rows or unsure:
             self._idle.clear()
@@ -96,6 +101,14 @@ class PredictionLog:
         """Let a request that failed be written soon. Never waits; the oldest make room."""
         self._failures.append(row)
         self._idle.clear()
+
+    def hurry(self) -> None:
+        """Let what waits be written now."""
+        self._wake.set()
+
+    def failed_within(self, seconds: float) -> bool:
+        """Whether it could not write at some time within the last so many seconds."""
+        return time.monotonic() - self._failed_at < seconds
 
     def flush(self, seconds: float) -> bool:
         """Wait until what was added is written; False where it was not in time."""
@@ -193,6 +206,7 @@ class PredictionLog:
         return added
 
     def _tell(self, problem: str) -> None:
+        self._failed_at = time.monotonic()
         if problem != self.problem:
             _LOG.warning("%s", problem)
         self.problem = problem

@@ -8,6 +8,8 @@ GET  /status     what answers, what waits, what went wrong
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from typing import Annotated, Any
 
 from fastapi import FastAPI
@@ -28,7 +30,9 @@ from leaven.store.store import Store
 
 __all__ = ["Feedback", "add_people_routes"]
 
-_LAG = 2.0  # seconds that the log may take to write what was just answered
+_LAG = 2.0  # seconds that a log may take to write what was just answered
+_PAUSE = 0.05  # seconds before the log is looked at again, doubled each time
+_CAUGHT_UP = 30.0  # seconds after which the logs of other workers have written what waited
 
 
 class Feedback(BaseModel):
@@ -68,7 +72,7 @@ def add_people_routes(app: FastAPI, service: Service, store: Store) -> None:
         person = getattr(request.state, "person", "") or "production"
         try:
             async with asyncio.timeout(limits.seconds):
-                again = await asyncio.to_thread(_keep, service, store, told, person)
+                again = await _kept(service, store, told, person)
         except TimeoutError:
             raise Refused(503, "The store did not take it in time. Send it again.", 5) from None
         if again is None:
@@ -135,15 +139,29 @@ def _uploaded(
     return records
 
 
-def _keep(service: Service, store: Store, told: Feedback, person: str) -> bool | None:
-    """Keep it, after the log has written what was answered a moment ago."""
-    for turn in (0, 1):
-        found = keep_truth(
-            store, service.name, told.id, told.label, caused=told.caused, person=person
+async def _kept(service: Service, store: Store, told: Feedback, person: str) -> bool | None:
+    """Keep it, once the log has written what was answered a moment ago, here or by another worker.
+
+    None where no such prediction was logged; Refused (503) where that cannot be told, because the
+    log could not be written lately.
+    """
+    log, alone = service.log, service.worker.of == 1
+    taken, until, pause = log.taken, time.monotonic() + _LAG, _PAUSE
+    while True:
+        is_written = log.written >= taken
+        found = await asyncio.to_thread(
+            keep_truth,
+            store, service.name, told.id, told.label, caused=told.caused, person=person,
         )  # fmt: skip
-        if found is not None or turn or not service.log.flush(_LAG):
+        if found is not None or (alone and is_written):
             return found
-    return None
+        if time.monotonic() > until:
+            if is_written and not log.failed_within(_CAUGHT_UP):
+                return None
+            raise Refused(503, "The log is behind its answers. Send it again.", retry=5)
+        log.hurry()
+        await asyncio.sleep(pause)
+        pause *= 2
 
 
 def _answer(name: str, told: Told) -> dict[str, Any]:
@@ -184,8 +202,11 @@ def _status(service: Service) -> dict[str, Any]:
         }  # fmt: skip
     if service.guard is not None:
         told["guard"] = service.guard.told()
+    if service.sketcher is not None:
+        told["sketches"] = service.sketcher.told()
     return told | {
         "problem": service.watch.problem,
+        "worker": {**service.worker._asdict(), "process": os.getpid()},
         "accepted": service.batcher.accepted,
         "answered": service.answered,
         "waiting": service.batcher.records,

@@ -101,6 +101,8 @@ class Watch:
         self.routing: Routing | None = None
         #: Why the routing is not what the releases say; "" where it is.
         self.problem = ""
+        #: Looks at the releases that could not be followed.
+        self.failures = 0
 
     def start(self) -> None:
         """Load what stands, then go on watching in a thread of its own."""
@@ -111,7 +113,7 @@ class Watch:
         """End the thread."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(30)
+            self._thread.join(5)
 
     def look(self) -> None:
         """Once: load and swap where something was decided."""
@@ -170,6 +172,7 @@ class Watch:
         return load(self._registry, named, self._limits)
 
     def _tell(self, problem: str) -> None:
+        self.failures += bool(problem)
         if problem and problem != self.problem:
             _SAID.warning("%s", problem)
         self.problem = problem
