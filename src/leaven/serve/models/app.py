@@ -230,7 +230,7 @@ def server_of(plan: Plan, ready: Callable[[], object], worker: Worker = ALONE) -
         counts=plan.counts, local_metrics=plan.local_metrics,
     )  # fmt: skip
     config = uvicorn.Config(
-        made.app, http="auto", ws="none", loop="asyncio", lifespan="on", access_log=False,
+        made.app, http="auto", ws="none", loop="auto", lifespan="on", access_log=False,
         log_level="warning", server_header=False, timeout_graceful_shutdown=_DRAIN,
         ssl_certfile=plan.tls_cert, ssl_keyfile=plan.tls_key, proxy_headers=False, backlog=2048,
     )  # fmt: skip
