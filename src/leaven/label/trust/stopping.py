@@ -121,7 +121,8 @@ def worth(expected: Estimate | None, ahead: int, price: Price) -> Worth:
     saved = _scaled(expected, scale, 0.0)
     net = _scaled(expected, scale, -cost)
     each = expected.value * price.error
-    pays_from = math.ceil(cost / each - 1e-9) if each > 0 else None
+    from_here = cost / each if each > 0 else math.inf
+    pays_from = math.ceil(from_here - 1e-9) if math.isfinite(from_here) else None
     said = (
         f"{bill}, and save about {price.said(saved.value)} (95{THIN}%: {price.said(saved.low)} to "
         f"{price.said(saved.high)}) by fewer errors in {count(price.decisions)} decisions."

@@ -55,7 +55,7 @@ class Bets:
 
     >>> low, high = mean_bounds(Bets([1] * 95 + [0] * 5), 0.025)
     >>> round(low, 3), round(high, 3)
-    (0.86, 0.988)
+    (0.832, 0.994)
     """
 
     def __init__(self, values: npt.ArrayLike) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from leaven.operate.metrics.exposition import number
-from leaven.operate.metrics.rules import burn_rule, span, within
+from leaven.operate.metrics.rules import GROUPS, burn_rule, span, within
 from leaven.operate.objectives.burning import RULES, Rule
 from leaven.operate.objectives.config import Objectives, Slo
 from leaven.operate.objectives.indicator import RequestIndicator
@@ -32,6 +32,7 @@ def rule_tests(told: Objectives, file: str) -> dict[str, Any]:
     return {
         "rule_files": [file],
         "evaluation_interval": f"{_EVERY}m",
+        "group_eval_order": list(GROUPS),  # else promtool takes them in any order
         "tests": [*tests, _states(told)],
     }
 

@@ -16,9 +16,10 @@ from leaven.operate.objectives.burning import RULES, Rule
 from leaven.operate.objectives.config import Alerting, Objectives, Slo
 from leaven.operate.objectives.indicator import RequestIndicator
 
-__all__ = ["ANSWERING", "GROUP", "WINDOWS", "burn_rule", "rules", "span", "within"]
+__all__ = ["ANSWERING", "GROUPS", "WINDOWS", "burn_rule", "rules", "span", "within"]
 
-GROUP = "leaven"
+#: Those that record, then those that alert on what was recorded.
+GROUPS = ("leaven-records", "leaven-alerts")
 #: The routes that ask a model, as a regular expression.
 ANSWERING = r"/predict|/v2/models/\\*/(versions/\\*/)?infer"
 #: Seconds of the windows of all burn rates, the shortest first.
@@ -39,8 +40,8 @@ def rules(told: Objectives) -> dict[str, Any]:
     unique = {str(one["record"]): one for one in recorded}
     return {
         "groups": [
-            {"name": f"{GROUP}-records", "rules": [*unique.values()]},
-            {"name": f"{GROUP}-alerts", "rules": alerts},
+            {"name": GROUPS[0], "rules": [*unique.values()]},
+            {"name": GROUPS[1], "rules": alerts},
         ]
     }
 

@@ -32,6 +32,7 @@ __all__ = ["BATCH", "PredictionLog", "Unsure"]
 BATCH = "production"
 _INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _ROWS, _EVERY, _AGAIN = 500, 0.2, 1.0  # at once; seconds between two writings, after a failure
+_GLANCE = 0.02  # seconds between two looks of who waits for all to be written
 _GUESSES, _ID = 5, 16
 _TRIES = 10  # to ask about records, where the log itself could be written
 _UNSURE = 256  # records that may wait: they are held whole, and may be pictures
@@ -112,8 +113,13 @@ class PredictionLog:
 
     def flush(self, seconds: float) -> bool:
         """Wait until what was added is written; False where it was not in time."""
-        self._wake.set()
-        return self._idle.wait(seconds)
+        until = time.monotonic() + seconds
+        while True:
+            self._wake.set()
+            if self._idle.wait(_GLANCE):
+                return True
+            if time.monotonic() > until:
+                return False
 
     def close(self, seconds: float = 5.0) -> None:
         """Write what waits, and end the thread; what the store did not take in time is counted."""
@@ -132,7 +138,9 @@ class PredictionLog:
             if self._ended and until == float("inf"):
                 until = time.monotonic() + _AGAIN * 3
             try:
-                while self._waits():
+                # Few rows wait for more to come: a transaction for each would cost more than they.
+                self._write()
+                while self._many() or (self._ended and self._waits()):
                     self._write()
                 self.problem = ""
                 if not self._waits():
@@ -148,6 +156,9 @@ class PredictionLog:
 
     def _waits(self) -> bool:
         return bool(self._rows or self._failures or self._unsure)
+
+    def _many(self) -> bool:
+        return max(len(self._rows), len(self._failures), len(self._unsure)) >= _ROWS
 
     def _write(self) -> None:
         failed = [self._failures[i] for i in range(min(_ROWS, len(self._failures)))]
