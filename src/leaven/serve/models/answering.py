@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -199,8 +198,7 @@ class Service:
         limits = self.settings.limits
         records = model.reader.all_checked(given)
         try:
-            async with asyncio.timeout(limits.seconds):
-                answers = await self.batcher.ask(model, records)
+            answers = await self.batcher.ask(model, records, limits.seconds)
         except TimeoutError:
             raise Refused(503, f"No answer within {limits.seconds:g} s.", retry=1) from None
         for i, answer in enumerate(answers):

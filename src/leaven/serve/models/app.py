@@ -17,15 +17,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp
 
 import leaven
@@ -52,6 +49,7 @@ from leaven.serve.models.pruning import Pruner
 from leaven.serve.models.requests import refusal
 from leaven.serve.models.routing import Watch
 from leaven.serve.models.sketching import Sketcher
+from leaven.serve.models.straight import Handlers, Straight
 from leaven.serve.safety import ANSWERS, BOARDS, Safe
 from leaven.store.people import People
 from leaven.store.store import Store
@@ -145,7 +143,8 @@ def parts_of(
         service.pruner = pruner
         pruner.start()
     people = People(store) if tokens else None
-    door = Door(application(service, store), people, hosts, settings.limits.rate, local_metrics)
+    straight = Straight(application(service, store), _HANDLERS)
+    door = Door(straight, people, hosts, settings.limits.rate, local_metrics)
     return Parts(Metered(Safe(door, ANSWERS, {"/dashboards": BOARDS}), meter), service)
 
 
@@ -167,14 +166,7 @@ def application(service: Service, store: Store) -> FastAPI:
     standing = Standing(store, service.name)
     add_metrics_route(app, service, standing)
     app.router.routes += dashboards.routes(store, service.name, partial(now, service, standing))
-    _shorten(app)
-    handlers: dict[Any, Callable[[Request, Any], Any]] = {
-        Refused: _refused,
-        LeavenError: _failed,
-        HTTPException: _no_route,
-        Exception: _broken,
-    }
-    for kind, handler in handlers.items():
+    for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return app
 
@@ -237,18 +229,6 @@ def server_of(plan: Plan, ready: Callable[[], object], worker: Worker = ALONE) -
     return Server(config, ready)
 
 
-def _shorten(app: FastAPI) -> None:
-    """Lead requests that are posted straight to their functions, which read them themselves.
-
-    FastAPI would look for parameters to fill in at each, a sixth of what a request costs; its own
-    routes stay for what they tell in /openapi.json.
-    """
-    for route in list(app.router.routes):
-        if isinstance(route, APIRoute) and route.methods == {"POST"}:
-            straight = Route(route.path, route.endpoint, methods=["POST"])
-            app.router.routes.insert(0, straight)
-
-
 async def _refused(request: Request, refused: Refused) -> Response:
     return refusal(refused)
 
@@ -274,4 +254,10 @@ async def _broken(request: Request, error: Exception) -> Response:
     return refusal(Refused(500, "The server failed at this request. Its log says how."))
 
 
+_HANDLERS: Handlers = {
+    Refused: _refused,
+    LeavenError: _failed,
+    HTTPException: _no_route,
+    Exception: _broken,
+}
 _LOG = logging.getLogger(__name__)

@@ -84,10 +84,13 @@ class Batcher:
         """Records that wait."""
         return self._records
 
-    async def ask(self, model: Loaded, records: Sequence[Record]) -> list[Answer]:
+    async def ask(
+        self, model: Loaded, records: Sequence[Record], seconds: float | None = None
+    ) -> list[Answer]:
         """What the model says of each record.
 
-        Raises Refused (429) where too many wait, LeavenError and others as the model does.
+        Raises Refused (429) where too many wait, TimeoutError where it takes longer than so many
+        seconds, LeavenError and others as the model does.
         """
         at_once = len(records) * model.seconds < self._quick
         if at_once and not self._records and not self._ended:
@@ -105,7 +108,8 @@ class Batcher:
             self._records += len(records)
             self.accepted += 1
             self._changed.notify()
-        return await future
+        async with asyncio.timeout(seconds):
+            return await future
 
     def ask_quietly(self, model: Loaded, records: Sequence[Record], heard: Heard) -> bool:
         """Ask once nobody waits, and tell `heard` on the thread; False where it is too busy."""
