@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from secrets import token_hex
 from tempfile import gettempdir
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from leaven.core.errors import SettingError
+
+if TYPE_CHECKING:
+    from leaven.serve.models.routing import Cascade
+    from leaven.store.store import Store
 
 __all__ = ["prune", "serve"]
 
@@ -27,6 +31,7 @@ def serve(
     log_share: float = 1.0,
     explore: float = 0.0,
     every: float = 0.2,
+    cascade: str | Path | None = None,
     guard: bool = True,
     policy: str | Path | None = None,
     mirror: float = 0.1,
@@ -50,6 +55,7 @@ def serve(
     log_share : the share of the predictions that is logged.
     explore : the share that is drawn at random and marked in the log, whatever the model says.
     every : seconds between two looks at the releases.
+    cascade : a plan of `leaven cascade`: its larger run answers where the small one is not sure.
     guard : a canary is judged while this serves: it gets more requests, or none, by itself.
     policy : a TOML file with a table `[canary]`, see `leaven.operate.canary.policy.Policy`.
     mirror : while a canary stands, the share of the requests that both models are asked.
@@ -90,8 +96,24 @@ def serve(
         None if tls_cert is None else str(tls_cert), None if tls_key is None else str(tls_key),
         None if counts is None else str(counts), local_metrics,
     )  # fmt: skip
+    if cascade is not None:
+        plan = replace(plan, cascade=_cascade(kept, cascade))
     kept.close()  # each process opens its own
     serve_models(plan, opened=opened, port=port, workers=workers)
+
+
+def _cascade(store: Store, path: str | Path) -> Cascade:
+    """The larger run of a plan, registered, so that its files are held against what they were."""
+    from leaven.evaluate.cascade import Cascade as Planned
+    from leaven.operate.export.served import attach
+    from leaven.operate.registry import Registry
+    from leaven.serve.models.routing import Cascade
+
+    planned = Planned.load(path)
+    attach(planned.large)
+    found = Registry(store).add(planned.large, person="leaven serve")
+    small = str(planned.small.story["run"]["id"])
+    return Cascade(small, found.run, found.digest, planned.threshold.value)
 
 
 def prune(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +59,12 @@ def serve(
             rich_help_panel=RESULT,
         ),
     ] = 0.0,
+    cascade: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PLAN", help="Of leaven cascade: its larger run answers what the small leaves."
+        ),
+    ] = None,
     every: Annotated[
         float, typer.Option(metavar="SECONDS", help="Between two looks at the releases.")
     ] = 0.2,
@@ -132,6 +139,7 @@ def serve(
         log_share=log_share,
         explore=explore,
         every=every,
+        cascade=cascade,
         guard=guard,
         policy=policy,
         mirror=mirror,

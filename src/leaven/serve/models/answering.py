@@ -81,7 +81,10 @@ class Chosen(NamedTuple):
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is said of one record; `name` is its id, for feedback."""
+    """What is said of one record; `name` is its id, for feedback.
+
+    `larger` says that the larger model of a cascade answered.
+    """
 
     name: str
     label: str
@@ -90,6 +93,7 @@ class Prediction:
     content: str
     abstained: bool
     explored: bool
+    larger: bool = False
 
     @property
     def route(self) -> str:
@@ -254,6 +258,7 @@ class Service:
                 answer.content,
                 p < settings.abstain,
                 settings.explore > 0 and self._draw() < settings.explore,
+                answer.larger,
             )
             found.append(one)
             if one.explored or self._is_drawn():

@@ -47,7 +47,7 @@ from leaven.serve.models.people_route import add_people_routes
 from leaven.serve.models.protocol import add_protocol
 from leaven.serve.models.pruning import Pruner
 from leaven.serve.models.requests import refusal
-from leaven.serve.models.routing import Watch
+from leaven.serve.models.routing import Cascade, Watch
 from leaven.serve.models.sketching import Sketcher
 from leaven.serve.models.straight import Handlers, Straight
 from leaven.serve.safety import ANSWERS, BOARDS, Safe
@@ -68,6 +68,7 @@ class Plan:
     store : its address, see `Store`.
     host : on any other than this machine's own, who asks needs a token.
     every : seconds between two looks at the releases.
+    cascade : a larger run behind one of those that are released.
     policy : by which the guard judges a canary; by default that of its last look.
     guarded : whether there is a guard.
     keep_days : days for which predictions stay in the log; 0 for ever.
@@ -88,6 +89,7 @@ class Plan:
     tls_key: str | None = None
     counts: str | None = None
     local_metrics: bool = False
+    cascade: Cascade | None = None
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def parts_of(
     *,
     settings: Settings | None = None,
     every: float = 0.2,
+    cascade: Cascade | None = None,
     tokens: bool = False,
     hosts: Sequence[str] | None = (),
     guard: GuardWatch | None = None,
@@ -117,6 +120,7 @@ def parts_of(
     Parameters
     ----------
     every : seconds between two looks at the releases.
+    cascade : a larger run behind one of those that are released.
     tokens : only who has a token of the store may ask.
     hosts : see `Door`.
     guard : judges the canary while this serves; nobody does without.
@@ -125,7 +129,7 @@ def parts_of(
     counts, local_metrics : see `Plan`.
     """
     settings = settings or Settings()
-    watch = Watch(Releases(store, name), settings.limits, every=every)
+    watch = Watch(Releases(store, name), settings.limits, every=every, cascade=cascade)
     watch.start()
     meter = Meter(name)
     batcher = Batcher(waiting=settings.limits.waiting, count=meter.batch)
@@ -217,7 +221,8 @@ def server_of(plan: Plan, ready: Callable[[], object], worker: Worker = ALONE) -
         guard = GuardWatch(Guard(store, plan.name, plan.policy)) if plan.guarded else None
         pruner = Pruner(store, plan.name, plan.keep_days) if plan.keep_days else None
     made = parts_of(
-        store, plan.name, settings=plan.settings, every=plan.every, tokens=not local,
+        store, plan.name, settings=plan.settings, every=plan.every, cascade=plan.cascade,
+        tokens=not local,
         hosts=(plan.host,) if local else None, guard=guard, pruner=pruner, worker=worker,
         counts=plan.counts, local_metrics=plan.local_metrics,
     )  # fmt: skip

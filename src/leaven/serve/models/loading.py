@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -60,13 +60,15 @@ class Source:
 class Answer:
     """What a model says of one record: (k,) calibrated probabilities and the record's content.
 
-    `why` is a sentence where the record cannot be read; the rest is then empty.
+    `why` is a sentence where the record cannot be read; the rest is then empty. `larger` says that
+    the larger model of a cascade answered.
     """
 
     probabilities: npt.NDArray[np.floating[Any]]
     content: str
     source: Source | None
     why: str = ""
+    larger: bool = False
 
 
 #: Times that one record is asked about, of which the shortest counts.
@@ -124,6 +126,23 @@ class Loaded:
         #: About how long a record takes, once it was found out by `warm`.
         self.seconds = math.inf
         self._model = model
+        #: What is asked where this one is not sure, and how sure it must be; see `back`.
+        self.larger: Loaded | None = None
+        self._sure = 0.0
+
+    def back(self, larger: Loaded, sure: float) -> None:
+        """Leave records of which this model is less than so sure to a larger one (a cascade).
+
+        Raises RunError where the two have other classes or read other columns.
+        """
+        alike = (larger.classes, larger.reader.columns), (self.classes, self.reader.columns)
+        if sorted(alike[0][0]) != sorted(alike[1][0]) or alike[0][1] != alike[1][1]:
+            raise RunError(
+                f"'{larger.run}' has other classes or columns than '{self.run}', so it cannot "
+                "answer in its place. Fit both on the same data."
+            )
+        self.larger, self._sure = larger, sure
+        self.seconds = math.inf  # nobody knows beforehand which one is asked
 
     def is_named(self, version: str) -> bool:
         """Whether this is the version: its digest, 12 or more digits of it, or the run's id."""
@@ -132,13 +151,36 @@ class Loaded:
     def ask(self, records: Sequence[Record]) -> list[Answer]:
         """What it says of each record, in order."""
         found, why = self._model.probabilities(records)
+        larger = self._by_larger(records, found, why)
         nothing = np.zeros(0)
         return [
             Answer(nothing, "", None, why[place])
             if place in why
-            else Answer(found[place], self.reader.content(one), Source(self.reader, one))
+            else Answer(
+                larger.get(place, found[place]), self.reader.content(one),
+                Source(self.reader, one), larger=place in larger,
+            )
             for place, one in enumerate(records)
-        ]
+        ]  # fmt: skip
+
+    def _by_larger(
+        self,
+        records: Sequence[Record],
+        found: npt.NDArray[np.floating[Any]],
+        why: Mapping[int, str],
+    ) -> dict[int, npt.NDArray[np.floating[Any]]]:
+        """What the larger model says, in the order of these classes, by the record's place.
+
+        Where it alone cannot read a record, the small one's answer stands.
+        """
+        if self.larger is None:
+            return {}
+        unsure = [i for i in range(len(records)) if i not in why and found[i].max() < self._sure]
+        if not unsure:
+            return {}
+        order = [self.larger.classes.index(name) for name in self.classes]
+        told, cannot = self.larger._model.probabilities([records[i] for i in unsure])
+        return {i: told[k][order] for k, i in enumerate(unsure) if k not in cannot}
 
     def warm(self) -> None:
         """Answer made records, so that the first request does not pay for what is done once.

@@ -183,6 +183,7 @@ def _answer(name: str, told: Told) -> dict[str, Any]:
                 "route": one.route,
                 "explored": one.explored,
             }
+            | ({"larger": one.larger} if model.larger is not None else {})
             for one in told.predictions
         ],
     }
@@ -192,7 +193,10 @@ def _status(service: Service) -> dict[str, Any]:
     routing, log = service.watch.routing, service.log
 
     def of(one: Loaded | None) -> dict[str, str] | None:
-        return None if one is None else {"run": one.run, "version": one.digest}
+        if one is None:
+            return None
+        behind = {} if one.larger is None else {"larger": one.larger.run}
+        return {"run": one.run, "version": one.digest} | behind
 
     told: dict[str, Any] = {"model": service.name, "ready": routing is not None}
     if routing is not None:

@@ -22,7 +22,7 @@ from leaven.operate.releases import Named, Releases, State
 from leaven.serve.models.limits import Limits
 from leaven.serve.models.loading import Loaded, load
 
-__all__ = ["CANARY", "LIVE", "SHADOW", "Routing", "Watch", "place_of_key"]
+__all__ = ["CANARY", "LIVE", "SHADOW", "Cascade", "Routing", "Watch", "place_of_key"]
 
 LIVE, CANARY, SHADOW = "live", "canary", "shadow"
 _AGAIN = 5.0  # seconds after which a model that could not be loaded is tried again
@@ -76,12 +76,27 @@ class Routing:
         return (self.live,) if self.canary is None else (self.live, self.canary)
 
 
+@dataclass(frozen=True)
+class Cascade:
+    """A registered run that is asked where another is not sure.
+
+    `small` is the run that it stands behind, wherever that one stands; `sure` is how sure that
+    must be of a record to answer it alone.
+    """
+
+    small: str
+    run: str
+    digest: str
+    sure: float
+
+
 class Watch:
     """Keeps a routing at what the releases of a service say.
 
     Parameters
     ----------
     every : seconds between two looks.
+    cascade : a larger run behind one of those that are released.
     """
 
     def __init__(
@@ -90,8 +105,10 @@ class Watch:
         limits: Limits,
         *,
         every: float = 0.2,
+        cascade: Cascade | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._cascade = cascade
         self._releases, self._limits, self._every, self._clock = releases, limits, every, clock
         self._registry = Registry(releases.store)
         self._ended = threading.Event()
@@ -169,7 +186,11 @@ class Watch:
             for one in (routing.live, routing.canary, routing.shadow, routing.back):
                 if one is not None and (one.run, one.digest) == (named.run, named.digest):
                     return one
-        return load(self._registry, named, self._limits)
+        found, cascade = load(self._registry, named, self._limits), self._cascade
+        if cascade is not None and named.run == cascade.small:
+            larger = load(self._registry, Named(cascade.run, cascade.digest), self._limits)
+            found.back(larger, cascade.sure)
+        return found
 
     def _tell(self, problem: str) -> None:
         self.failures += bool(problem)
