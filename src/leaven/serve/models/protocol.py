@@ -33,6 +33,8 @@ from leaven.serve.models.requests import KEY, answered, identity, plain_json, pr
 
 __all__ = ["Infer", "add_protocol"]
 
+#: The header of an extension by which tensors follow the JSON as bytes.
+_BINARY = "inference-header-content-length"
 _INTEGERS = {f"{sign}INT{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)}
 _NUMBERS = {"FP16", "FP32", "FP64", "BF16"}
 _TYPES = {
@@ -116,6 +118,8 @@ def add_protocol(app: FastAPI, service: Service) -> None:
     async def infer(request: Request) -> Response:
         check_name(service, request.path_params["name"])
         async with service.intake.body(request) as told:
+            if _BINARY in request.headers:
+                raise Refused(400, "Tensors come as JSON here: send them with binary_data=False.")
             try:
                 asked = Infer.model_validate(plain_json(request, told))
             except ValidationError as wrong:

@@ -100,9 +100,13 @@ class Intake:
 
 
 def plain_json(request: Request, told: bytes) -> Any:
-    """What a body of JSON says; Refused for anything else."""
+    """What a body of JSON says; Refused for anything else.
+
+    A body of which no kind is told is taken for JSON: clients of the protocol tell none. What
+    another page could send so the door has refused.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
+    if kind not in ("application/json", ""):
         raise Refused(415, "A request is application/json. Set its content-type.")
     try:
         return from_json(told, allow_inf_nan=False, cache_strings="keys")
