@@ -19,9 +19,7 @@ def given(texts: list[str], binary: bool = False) -> Any:
     return one
 
 
-def test_it_asks_what_is_served_and_is_answered_as_by_the_run(
-    texts: Run, store: str, tmp_path: Path
-):
+def test_it_asks_what_is_served_and_is_answered_as_by_the_run(texts: Run, store: str):
     release(texts, store)
     asked = said(9, seed=7)[0]
     with served(store) as client:
