@@ -60,7 +60,7 @@ def served(queue: Queue, **more: Any) -> Iterator[str]:
     """The application behind real HTTP; its address, without the token, which is `t`."""
     listening = socket.create_server(("127.0.0.1", 0))
     app = application(queue, **({"token": "t"} | more))
-    told = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="on")
+    told = uvicorn.Config(app, http="h11", log_level="warning", access_log=False, lifespan="on")
     server = uvicorn.Server(told)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -29,6 +29,7 @@ from leaven.evaluate.run import Run
 from leaven.serve.listening import listening as listens
 from leaven.serve.models.answering import Service
 from leaven.serve.models.app import parts_of
+from leaven.serve.models.heads import BoundedHeads
 from leaven.store.store import Store
 
 WORDS = {
@@ -138,7 +139,9 @@ def served(store: str, name: str = "tickets", **how: Any) -> Iterator[Client]:
     """The application behind real HTTP, in a thread."""
     made = parts_of(Store(store), name, **({"every": 0.05} | how))
     listening = listens("127.0.0.1", [0])
-    told = uvicorn.Config(made.app, log_level="critical", access_log=False, lifespan="on")
+    told = uvicorn.Config(
+        made.app, http=BoundedHeads, log_level="critical", access_log=False, lifespan="on"
+    )
     server = uvicorn.Server(told)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -213,8 +213,12 @@ def test_a_good_canary_becomes_live_once_truth_has_shown_it(texts: Run, tmp_path
         assert ramped()
         traffic.send(120)
         assert events(store)[-1] == (GUARD, "canary", 0.5)  # nobody told what was true
-        waits = client.service.guard.last.decision.waits
-        assert any(one.startswith("accuracy: ") and "leaven promote" in one for one in waits)
+
+        def waits_for_truth() -> bool:
+            waits = client.service.guard.last.decision.waits
+            return any(one.startswith("accuracy: ") and "leaven promote" in one for one in waits)
+
+        assert eventually(waits_for_truth)
         sent_until(traffic, lambda: events(store)[-1] == (GUARD, "live", None), 600, truth=True)
         assert eventually(lambda: client.ask().json()["run"] == "new")
     assert "Accuracy: " in why(store)

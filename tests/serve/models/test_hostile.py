@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import socket
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from leaven.core.errors import SettingError
 from leaven.evaluate.run import Run
 from leaven.serve.models.answering import Settings
+from leaven.serve.models.heads import HEAD
 from leaven.serve.models.limits import Limits
 from tests.serve.models.released import Client, release, served
 
@@ -92,3 +95,30 @@ def test_many_large_pictures_in_few_bytes_are_refused_before_one_is_decoded(clie
 def test_the_bounds_of_pictures_agree():
     with pytest.raises(SettingError, match="'all_pixels' must be at least `pixels`"):
         Limits(pixels=10, all_pixels=9)
+
+
+_CHUNKED = (
+    b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        b"GET /status HTTP/1.1\r\nHost: localhost\r\nX: ",
+        _CHUNKED + b"1\r\n{\r\n0\r\nX: ",
+        _CHUNKED + b"1;a=",
+    ],
+    ids=["head", "trailer", "chunk"],
+)
+def test_a_head_without_end_is_not_kept(client: Client, begin: bytes):
+    port = int(str(client.base_url).rpartition(":")[2])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as line, suppress(OSError):
+        line.sendall(begin)
+        sent = 0
+        while sent < 100 * HEAD:
+            line.sendall(b"a" * 4096)
+            sent += 4096
+    assert sent < 100 * HEAD, "the server ends the connection"
+    assert client.get("/v2/health/live").status_code == 200

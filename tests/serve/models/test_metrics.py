@@ -70,7 +70,7 @@ def test_what_is_asked_is_counted_with_bounded_labels(pair: tuple[Run, Run], sto
         for number in range(5):
             client.get(f"/elsewhere/{number}")
             client.post("/v2/models/tickets/versions/nothing-like-it/infer", json={})
-        client.request("BREW", "/predict")
+        client.request("PURGE", "/predict")
         told = values(client)
         text = client.get("/metrics")
 
@@ -90,7 +90,7 @@ def test_what_is_asked_is_counted_with_bounded_labels(pair: tuple[Run, Run], sto
     assert 'leaven_release_info{model="tickets",run="first"' in text.text
     assert "leaven_run_fit_seconds" in text.text
     assert "nothing-like-it" not in text.text
-    assert "BREW" not in text.text
+    assert "PURGE" not in text.text
 
 
 def test_metrics_are_for_who_has_a_token_where_tokens_are_needed(pair: tuple[Run, Run], store: str):

@@ -39,6 +39,7 @@ from leaven.serve.models.batching import Batcher
 from leaven.serve.models.described import REFUSALS
 from leaven.serve.models.door import Door
 from leaven.serve.models.guarding import GuardWatch
+from leaven.serve.models.heads import BoundedHeads
 from leaven.serve.models.limits import Refused
 from leaven.serve.models.log import PredictionLog
 from leaven.serve.models.metering import Meter, Metered, counted, now
@@ -227,7 +228,7 @@ def server_of(plan: Plan, ready: Callable[[], object], worker: Worker = ALONE) -
         counts=plan.counts, local_metrics=plan.local_metrics,
     )  # fmt: skip
     config = uvicorn.Config(
-        made.app, http="auto", ws="none", loop="auto", lifespan="on", access_log=False,
+        made.app, http=BoundedHeads, ws="none", loop="auto", lifespan="on", access_log=False,
         log_level="warning", server_header=False, timeout_graceful_shutdown=_DRAIN,
         ssl_certfile=plan.tls_cert, ssl_keyfile=plan.tls_key, proxy_headers=False, backlog=2048,
     )  # fmt: skip
