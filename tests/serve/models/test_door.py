@@ -99,10 +99,11 @@ def test_what_is_not_in_the_table_is_asked_of_nobody(client: Client, secrets: di
 def test_every_answer_has_the_headers_of_safety(client: Client, secrets: dict[str, str]):
     """Of each route, to whoever asks; of what is not there, refused, or cannot be done."""
     version = client.service.routing.live.digest
+    admin = {"authorization": f"Bearer {secrets['admin']}"}
     answers = [
         client.request(method, path_of(known, version), headers=headers, content=content)
         for method, known in [*MODELS, ("GET", "/none"), ("PUT", "/predict"), ("OPTIONS", "/v2")]
-        for headers in ({}, {"authorization": f"Bearer {secrets['admin']}"}, {"origin": "http://x"})
+        for headers in ({}, admin, admin | {"content-type": "text/plain"}, {"origin": "http://x"})
         for content in (b"", b"{")
     ]
     assert {200, 401, 403, 404, 405, 415} <= {one.status_code for one in answers}
