@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -216,4 +214,3 @@ def test_wrong_settings_say_so():
         reference.sketch({"x": Names.of(["a"])})
     with pytest.raises(DataError, match="at least one record"):
         Reference.of({"x": np.zeros(0)})
-    assert json.dumps(level_of(1))

@@ -12,7 +12,6 @@ from safetensors.numpy import save
 
 from leaven.core.errors import DataError
 from leaven.core.files import reading, write_bytes
-from leaven.data.dataset import Column
 from leaven.operate.drift.reference import Reference, Sketch
 from leaven.operate.drift.sketch import Categories, Counts, Numbers
 
@@ -28,11 +27,6 @@ class Kept:
         self.reference = reference
         #: name, modality, season, slice, label and time of the records, and what was ignored.
         self.told = told
-
-    @staticmethod
-    def columns_of(told: dict[str, Any]) -> tuple[Column, ...]:
-        """The columns of the records, with their kinds."""
-        return tuple(Column(**column) for column in told["columns"])
 
 
 def keep(path: Path, kept: Kept) -> None:

@@ -14,8 +14,8 @@ from leaven.operate.drift.reference import Parts
 __all__ = ["SEASONS", "seasons_of", "slices_of"]
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-#: What repeats, and how many parts it has.
-SEASONS = {"hour": 24, "weekday": 7, "week": 168, "month": 12}
+#: What repeats.
+SEASONS = ("hour", "weekday", "week", "month")
 
 
 def seasons_of(dataset: Dataset, season: str) -> Parts:
@@ -24,7 +24,7 @@ def seasons_of(dataset: Dataset, season: str) -> Parts:
     Raises SettingError where the records have no time (`--time COLUMN`), or numbers for one.
     """
     if season not in SEASONS:
-        raise UnknownNameError("season", season, list(SEASONS))
+        raise UnknownNameError("season", season, SEASONS)
     known = dataset.meta is not None and "time" in dataset.meta.column_names
     times = dataset.meta.column("time") if known and dataset.meta is not None else None
     if times is None or not pa.types.is_temporal(times.type):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from leaven.core.errors import DataError, UnknownNameError
-from leaven.data.dataset import Dataset
+from leaven.data.dataset import Column, Dataset
 from leaven.data.given import given
 from leaven.evaluate.run import Run
 from leaven.operate.drift.columns import Values, values_of
@@ -100,7 +100,7 @@ class Watched:
         told = self._told
         if self._run is not None and not told["time"]:
             return self._run.dataset(came)
-        columns = tuple(Kept.columns_of(told))
+        columns = tuple(Column(**column) for column in told["columns"])
         return _read(
             came, label=False, modality=told["modality"], time=told["time"], columns=columns
         )
