@@ -1,15 +1,16 @@
 """What one request costs a server of a small text model, with everything on.
 
-    python -m benchmarks.serving [--requests 4000] [--connections 4] [--run RUN] [--profile FILE]
-                                 [--by onnx torch] [--rounds 3] [--wrk]
-                                 [--peer mlserver=PYTHON mlflow=PYTHON bentoml=PYTHON]
+    python -m benchmarks.serving [--requests 4000] [--connections 4] [--records 1] [--run RUN]
+                                 [--by onnx torch] [--rounds 3] [--wrk] [--profile FILE]
+                                 [--peer NAME=PYTHON …]
 
 Everything on: releases watched, checks and limits, batching, calibration, the prediction log in
 SQLite, records below 0.6 to the review queue. The client is a process of its own with one socket a
 connection, which sends the next request when the last was answered; with --wrk it is wrk. Told are
 the server's CPU time a request (of all its processes and threads, by /proc), requests a second, and
 the median and 99th percentile of the time to the answer. Servers take turns, and of the rounds the
-one of the least CPU counts: what else the machine does is felt by all.
+one of the least CPU counts: what else the machine does is felt by all. The CPU of all rounds is
+told beside it, from the least to the most.
 
 `--by` is what answers: the model's exported form, or torch. A peer is a server of others in a
 Python of its own that has it installed, given the same exported model; of all that ours does
@@ -85,7 +86,7 @@ def cpu_seconds(process: int) -> float:
     return taken
 
 
-def client(port: int, connections: int, requests: int, path: str) -> None:
+def client(port: int, connections: int, requests: int, path: str, records: int) -> None:
     """Send requests, and print the seconds that each took as JSON: run as a process of its own."""
     said, _ = texts(512, seed=1)
     took: list[list[float]] = [[] for _ in range(connections)]
@@ -94,7 +95,8 @@ def client(port: int, connections: int, requests: int, path: str) -> None:
         with socket.create_connection(("127.0.0.1", port)) as line:
             line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             for i in range(requests // connections):
-                body = _body(path, said[(i * connections + place) % len(said)])
+                first = (i * connections + place) * records
+                body = _body(path, [said[k % len(said)] for k in range(first, first + records)])
                 head = (
                     f"POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\n"
                     f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -116,13 +118,16 @@ def client(port: int, connections: int, requests: int, path: str) -> None:
     print(json.dumps({"wall": wall, "took": [one for some in took for one in some]}))
 
 
-def _body(path: str, text: str) -> bytes:
-    if path == "/predict":
-        return json.dumps({"text": text}).encode()
+def _body(path: str, some: list[str]) -> bytes:
+    told: dict[str, object] = {"text": some[0]}
     if path == "/invocations":
-        return json.dumps({"dataframe_records": [{"text": text}]}).encode()
-    told = {"name": "text", "shape": [1], "datatype": "BYTES", "data": [text]}
-    return json.dumps({"inputs": [told]}).encode()
+        told = {"dataframe_records": [{"text": text} for text in some]}
+    elif path != "/predict":
+        told = {"name": "text", "shape": [len(some)], "datatype": "BYTES", "data": some}
+        told = {"inputs": [told]}
+    elif len(some) > 1:
+        told = {"records": [{"text": text} for text in some]}
+    return json.dumps(told).encode()
 
 
 def _answer(line: socket.socket) -> int:
@@ -198,7 +203,7 @@ def ours(by: str, run: str, folder: Path, path: str, profile: str) -> Server:
     return Server(f"leaven, {by}", command, path.replace("NAME", service), Path.cwd())
 
 
-def measured(server: Server, connections: int, requests: int, wrk: bool) -> Figures:
+def measured(server: Server, connections: int, requests: int, records: int, wrk: bool) -> Figures:
     """Start it, warm it, ask it, end it."""
     out = None if server.port else subprocess.PIPE
     own = Path(server.command[0]).parent  # where it looks for programs of its own
@@ -208,12 +213,12 @@ def measured(server: Server, connections: int, requests: int, wrk: bool) -> Figu
     ) as started:
         try:
             port = _ready(server, started)
-            asked(port, server.path, connections, _WARM)
+            asked(port, server.path, connections, _WARM, records)
             before = cpu_seconds(started.pid)
             if wrk:
-                found = by_wrk(port, server.path, connections)
+                found = by_wrk(port, server.path, connections, records)
             else:
-                found = asked(port, server.path, connections, requests)
+                found = asked(port, server.path, connections, requests, records)
             time.sleep(1)  # for the log to be written, which is counted
             spent = cpu_seconds(started.pid) - before
         finally:
@@ -235,10 +240,11 @@ def _ready(server: Server, started: subprocess.Popen[str]) -> str:
     raise SystemExit(f"{server.name} does not listen on port {server.port}.")
 
 
-def asked(port: str, path: str, connections: int, requests: int) -> Figures:
+def asked(port: str, path: str, connections: int, requests: int, records: int) -> Figures:
     """By a client of ours, all but the CPU."""
     command = [sys.executable, "-m", "benchmarks.serving", "--client", port, "--path", path]
     command += ["--connections", str(connections), "--requests", str(requests)]
+    command += ["--records", str(records)]
     said = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = json.loads(said)
     took = sorted(found["took"])
@@ -248,9 +254,9 @@ def asked(port: str, path: str, connections: int, requests: int) -> Figures:
     )  # fmt: skip
 
 
-def by_wrk(port: str, path: str, connections: int, seconds: int = 10) -> Figures:
-    """By wrk, which asks about one and the same text."""
-    body = _body(path, texts(1, seed=1)[0][0]).decode().replace("\\", "\\\\").replace("'", "\\'")
+def by_wrk(port: str, path: str, connections: int, records: int, seconds: int = 10) -> Figures:
+    """By wrk, which asks about the same texts again and again."""
+    body = _body(path, texts(records, seed=1)[0]).decode().replace("\\", "\\\\").replace("'", "\\'")
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(
             f"wrk.method, wrk.body = 'POST', '{body}'\n"
@@ -276,6 +282,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--records", type=int, default=1, help="texts of a request")
     parser.add_argument("--run", default="", help="a run of texts; one is made if not given")
     parser.add_argument("--path", default="/predict")
     parser.add_argument("--by", nargs="+", choices=("onnx", "torch"), default=["onnx"])
@@ -287,7 +294,7 @@ def main() -> None:
     parser.add_argument("--serve", default="", help=argparse.SUPPRESS)
     told = parser.parse_args()
     if told.client:
-        client(told.client, told.connections, told.requests, told.path)
+        client(told.client, told.connections, told.requests, told.path, told.records)
         return
     if told.serve:
         serve(told.serve, told.profile)
@@ -300,10 +307,11 @@ def main() -> None:
         rounds: dict[str, list[Figures]] = {server.name: [] for server in servers}
         for _ in range(told.rounds):
             for server in servers:
-                found = measured(server, told.connections, told.requests, told.wrk)
+                found = measured(server, told.connections, told.requests, told.records, told.wrk)
                 rounds[server.name].append(found)
         for name, all_of_it in rounds.items():
-            print(f"{name}: {min(all_of_it, key=lambda one: one.cpu)}")
+            most = max(one.cpu for one in all_of_it)
+            print(f"{name}: {min(all_of_it, key=lambda one: one.cpu)}; CPU up to {most:.2f} ms")
         load = os.getloadavg()[0]
         print(f"{told.connections} connections, least of {told.rounds} rounds, load {load:.1f}")
 

@@ -6,6 +6,7 @@ answers the way it documents for a model of one's own:
     mlserver   a `MLModel`, by the Open Inference Protocol
     mlflow     a `pyfunc` model, `mlflow models serve` with its default server
     bentoml    a service of one method
+    uvicorn    no model at all: what HTTP alone costs by the server that ours and MLServer stand on
 """
 
 from __future__ import annotations
@@ -89,8 +90,20 @@ class Tickets:
 """
 )
 
+_BARE = """
+ANSWER = b'{"predictions": ["' + b"a" * 400 + b'"]}'
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(ANSWER))]
+
+
+async def app(scope, receive, send):
+    while (await receive()).get("more_body"):
+        pass
+    await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+    await send({"type": "http.response.body", "body": ANSWER})
+"""
+
 #: The peers that can be asked.
-PEERS = ("mlserver", "mlflow", "bentoml")
+PEERS = ("mlserver", "mlflow", "bentoml", "uvicorn")
 
 
 def peer(told: str, run: str, folder: Path) -> Server:
@@ -131,4 +144,11 @@ def _bentoml(python: str, place: Path, port: int) -> Server:
     return Server("BentoML", [*command, "--host", "127.0.0.1"], "/predict", place, port)
 
 
-_SERVERS = {"mlserver": _mlserver, "mlflow": _mlflow, "bentoml": _bentoml}
+def _bare(python: str, place: Path, port: int) -> Server:
+    (place / "bare.py").write_text(_BARE)
+    command = [python, "-m", "uvicorn", "bare:app", "--port", str(port), "--lifespan", "off"]
+    command += ["--no-access-log", "--log-level", "warning"]
+    return Server("bare uvicorn", command, "/predict", place, port)
+
+
+_SERVERS = {"mlserver": _mlserver, "mlflow": _mlflow, "bentoml": _bentoml, "uvicorn": _bare}

@@ -61,6 +61,7 @@ def posted(method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
 
 def test_what_is_posted_is_answered_with_its_parameters():
     assert posted("POST", "/models/tickets/ask", b"!") == (200, b"tickets!")
+    assert posted("POST", "/models/{name}/ask", b"!") == (200, b"{name}!")
 
 
 def test_errors_go_to_the_nearest_handler_and_others_out():

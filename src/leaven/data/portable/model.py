@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ __all__ = ["DESCRIPTION", "FORMAT", "GRAPH", "Model", "runtime"]
 FORMAT = 1
 #: The two files of a model.
 GRAPH, DESCRIPTION = "model.onnx", "preprocess.json"
+#: Tokens that are asked at once, padding included: attention over more would fill the memory.
+_TOGETHER = 1024
 
 
 def runtime() -> Any:
@@ -66,6 +68,7 @@ class Model:
             graph, options, providers=["CPUExecutionProvider"]
         )
         self._inputs = [one.name for one in self._session.get_inputs()]
+        self._known = self._known_nodes() if self.modality == "graph" else None
 
     @classmethod
     def load(cls, folder: str | Path, threads: int = 1) -> Model:
@@ -80,19 +83,68 @@ class Model:
         """(n, k) probabilities of records, and why others cannot be read, by their place.
 
         A record is an object of cells by column; one of a model with a single column may be the
-        cell itself. Pictures and sounds are bytes, or text in base64. The row of a record that
-        cannot be read is not a number.
+        cell itself. Pictures and sounds are bytes, or text in base64. A node of the model's own
+        graph is `{"node": id}`, see `nodes.py` for new ones. The row of a record that cannot be
+        read is not a number.
         """
         arrays, kept, why = decode(self.modality, self._reading, self.columns, records)
+        if not why and kept:
+            return self.answers(arrays), why
         found = np.full((len(records), len(self.classes)), np.nan, np.float32)
         if kept:
             found[kept] = self.answers(arrays)
         return found, why
 
     def answers(self, arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
-        """(n, k) probabilities of decoded records."""
+        """(n, k) probabilities of decoded records; of many texts those of like length together."""
+        if self._known is not None:
+            return self._of_nodes(arrays, self._known)
         feeds = {name: arrays[name] for name in self._inputs}
+        tokens = feeds.get("tokens")
+        if tokens is not None and tokens.size > _TOGETHER:
+            found = np.empty((len(tokens), len(self.classes)), np.float32)
+            for rows, most in _blocks(tokens):
+                found[rows] = self._session.run(None, {"tokens": tokens[rows, :most]})[0]
+            return found
         answers: npt.NDArray[np.float32] = self._session.run(None, feeds)[0]
+        return answers
+
+    def _known_nodes(self) -> npt.NDArray[np.float32]:
+        """(nodes, k) probabilities of the graph's own nodes."""
+        own = np.arange(len(self._reading["places"]))
+        nobody = np.zeros(0, np.int64)
+        return self._with_new(own, np.zeros(self.spec["width"], np.float32), nobody, nobody)
+
+    def _of_nodes(
+        self, arrays: Mapping[str, npt.NDArray[Any]], known: npt.NDArray[np.float32]
+    ) -> npt.NDArray[np.float32]:
+        """(n, k) of own nodes and new ones, of these each by itself."""
+        node, starts = arrays["node"], arrays["starts"]
+        found: npt.NDArray[np.float32] = known[node]
+        for number, place in enumerate(np.flatnonzero(node < 0)):
+            own = slice(starts[number], starts[number + 1])
+            others, strength = arrays["neighbours"][own], arrays["strength"][own]
+            asked = np.array([len(known)])
+            found[place] = self._with_new(asked, arrays["features"][number], others, strength)[0]
+        return found
+
+    def _with_new(
+        self,
+        node: npt.NDArray[np.int64],
+        features: npt.NDArray[np.float32],
+        neighbours: npt.NDArray[np.int64],
+        strength: npt.NDArray[Any],
+    ) -> npt.NDArray[np.float32]:
+        """(n, k) of nodes by their places; a new one, which has the place behind all, is there."""
+        told = {
+            "node": node,
+            "features": features[None],
+            "neighbours": neighbours,
+            "strength": strength.astype(np.float32),
+        }
+        answers: npt.NDArray[np.float32] = self._session.run(
+            None, {name: told[name] for name in self._inputs}
+        )[0]
         return answers
 
     def predict(self, records: Sequence[object]) -> list[dict[str, Any]]:
@@ -115,8 +167,25 @@ class Model:
         return told
 
 
+def _blocks(tokens: npt.NDArray[np.int32]) -> Iterator[tuple[npt.NDArray[np.int64], int]]:
+    """Rows of tokens (n, any), long ones first, and how many columns of them are not padding."""
+    used = tokens.shape[1] - (tokens[:, ::-1] != 0).argmax(1)
+    order = np.argsort(-used, kind="stable")
+    while len(order):
+        most = int(used[order[0]])
+        count = max(1, _TOGETHER // most)
+        yield order[:count], most
+        order = order[count:]
+
+
 def _indexed(modality: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec with the place of each level of a category, for it is looked up in each record."""
+    """The spec as records are read by it: levels of categories by name, tokenisers opened."""
+    if "subwords" in spec:
+        from leaven.data.portable.subwords import Subwords
+
+        return {**spec, "subwords": Subwords(spec["subwords"])}
+    if modality == "graph":
+        return {**spec, "places": {name: place for place, name in enumerate(spec["ids"])}}
     if modality != "tabular":
         return dict(spec)
     levels = {

@@ -14,6 +14,7 @@ from leaven.core.errors import LeavenError
 from leaven.operate.canary.guard import MIRROR
 from leaven.operate.metrics.sharing import Shared
 from leaven.serve.models.batching import Batcher
+from leaven.serve.models.costing import CostLog
 from leaven.serve.models.guarding import GuardWatch
 from leaven.serve.models.limits import Limits, Refused
 from leaven.serve.models.loading import Answer, Loaded
@@ -145,6 +146,8 @@ class Service:
         self.pruner: Pruner | None = None
         #: Who counts what is answered, for drift; None where nobody does.
         self.sketcher: Sketcher | None = None
+        #: Who writes down what serving takes; None where nobody does.
+        self.costs: CostLog | None = None
         #: What all workers counted; None where this is the only one.
         self.shared: Shared | None = None
         #: Which process this is.
@@ -184,6 +187,7 @@ class Service:
         began = time.perf_counter()
         try:
             records, answers = await self._asked(chosen.model, given)
+            return self._told(chosen, records, answers, request, time.perf_counter() - began)
         except Exception as failed:
             status = _status(failed)
             # Without a canary only the service's own failures count, in its objectives.
@@ -193,7 +197,6 @@ class Service:
                     self._failure(chosen, request, status, time.perf_counter() - began)
                 )
             raise
-        return self._told(chosen, records, answers, request, time.perf_counter() - began)
 
     async def _asked(
         self, model: Loaded, given: Sequence[object]
@@ -250,6 +253,8 @@ class Service:
         for i, answer in enumerate(answers):
             best = int(answer.probabilities.argmax())
             p = float(answer.probabilities[best])
+            if p != p:  # argmax finds what is no number
+                raise ArithmeticError(f"The model of '{model.run}' gave what is no number.")
             one = Prediction(
                 f"{base}-{i}",
                 model.classes[best],

@@ -13,17 +13,16 @@ import hashlib
 import ipaddress
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from leaven.core.errors import StoreError
 from leaven.serve.listening import is_ours
 from leaven.serve.models.limits import Refused
 from leaven.serve.models.rates import Rate
-from leaven.serve.models.requests import refusal
+from leaven.serve.models.requests import headers_of, refusal
 from leaven.serve.roles import ANYBODY, MODELS, methods, template
 from leaven.store.people import People, Token, covers
 from leaven.store.throttle import near
@@ -76,7 +75,7 @@ class Door:
             return
 
         try:
-            headers = Headers(scope=scope)
+            headers = headers_of(scope)
             self._check_page(headers)
             if MODELS.get(_asked(scope)) != ANYBODY:
                 peer = near((scope.get("client") or ("unknown",))[0])
@@ -91,7 +90,7 @@ class Door:
             return
         await self._app(scope, receive, send)
 
-    async def _named(self, scope: Scope, headers: Headers, peer: str) -> str:
+    async def _named(self, scope: Scope, headers: Mapping[str, str], peer: str) -> str:
         """The name of who asks; Refused for who may not ask this."""
         assert self._people is not None
         if self._local_metrics and _asked(scope) == _METRICS and _is_from_here(scope, headers):
@@ -107,7 +106,7 @@ class Door:
         scope.setdefault("state", {})["person"] = token.name
         return token.name
 
-    def _check_page(self, headers: Headers) -> None:
+    def _check_page(self, headers: Mapping[str, str]) -> None:
         """Refused for what another page sends, or sends to another name."""
         host = headers.get("host", "")
         if self._hosts is not None and not is_ours(host, self._hosts):
@@ -149,7 +148,7 @@ class Door:
         return found
 
 
-def _is_from_here(scope: Scope, headers: Headers) -> bool:
+def _is_from_here(scope: Scope, headers: Mapping[str, str]) -> bool:
     """Whether a program of this machine asks, and not a proxy on it for somebody else."""
     try:
         is_here = ipaddress.ip_address((scope.get("client") or ("",))[0]).is_loopback
@@ -158,7 +157,7 @@ def _is_from_here(scope: Scope, headers: Headers) -> bool:
     return is_here and not any(name in headers for name in _SENT_ON)
 
 
-def _secret(headers: Headers, *, is_page: bool) -> str:
+def _secret(headers: Mapping[str, str], *, is_page: bool) -> str:
     """The token that a request bears; of a page also as the password of a browser (RFC 7617)."""
     kind, _, secret = headers.get("authorization", "").partition(" ")
     secret = secret.strip()

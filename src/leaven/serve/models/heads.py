@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-__all__ = ["HEAD", "BoundedHeads"]
+__all__ = ["HEAD", "WHOLE", "BoundedHeads"]
 
 #: Bytes that the head of a request may have, and all else between two pieces of its body.
 HEAD = 1 << 16
+#: What the scope of a request has once all of it has come.
+WHOLE = "leaven.whole"
 
 
 class BoundedHeads(HttpToolsProtocol):
@@ -35,4 +37,5 @@ class BoundedHeads(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """See httptools: a request is whole."""
         self._since = 0
+        self.scope[WHOLE] = True  # type: ignore[literal-required]
         super().on_message_complete()

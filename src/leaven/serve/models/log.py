@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import insert
-from sqlalchemy.dialects import postgresql, sqlite
 
 from leaven.core.errors import LeavenError, StoreError
 from leaven.core.wording import percent
@@ -25,12 +24,12 @@ from leaven.serve.models.loading import Source
 from leaven.store.canary_tables import failures
 from leaven.store.prediction_tables import predictions
 from leaven.store.store import Store
+from leaven.store.upsert import add_new
 
 __all__ = ["BATCH", "PredictionLog", "Unsure"]
 
 #: What questions from production are asked together as: a record is asked once in it.
 BATCH = "production"
-_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 _ROWS, _EVERY, _AGAIN = 500, 0.2, 1.0  # at once; seconds between two writings, after a failure
 _GLANCE = 0.02  # seconds between two looks of who waits for all to be written
 _GUESSES, _ID = 5, 16
@@ -170,8 +169,7 @@ class PredictionLog:
         rows = [self._rows[i] for i in range(min(_ROWS, len(self._rows)))]
         if rows:
             with self._store.write() as connection:
-                put = _INSERT[connection.dialect.name](predictions)
-                connection.execute(put.on_conflict_do_nothing(), rows)
+                add_new(connection, predictions, rows)
             for _ in rows:
                 self._rows.popleft()
             self.written += len(rows)
@@ -197,7 +195,7 @@ class PredictionLog:
         if not new:
             return 0
         classes = list(dict.fromkeys(name for one in new for name in one.classes))
-        modality = new[0].source.dataset.modality
+        modality = new[0].source.reader.modality
         queue = Queue.made(self._store, self._queue, classes=classes, modality=modality)
         asks = [
             Ask(

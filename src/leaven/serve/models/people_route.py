@@ -107,14 +107,15 @@ def _asked(request: Request, told: bytes, service: Service) -> tuple[list[object
         records = _uploaded(request, told, service, named)
     else:
         found = plain_json(request, told)
-        only = service.routing.live.reader.only
+        live = service.routing.live
+        bare = live.reader.only is not None or live.modality == "graph"
         if isinstance(found, dict) and isinstance(found.get("records"), list) and (
-            "records" not in {column.name for column in service.routing.live.reader.columns}
+            "records" not in {column.name for column in live.reader.columns}
         ):  # fmt: skip
             if odd := sorted(found.keys() - {"records", "key", "id"}):
                 raise Refused(422, f"Beside 'records' a request has 'key' and 'id', no {odd[0]!r}.")
             records, named = found["records"], found
-        elif isinstance(found, dict) or (isinstance(found, str) and only is not None):
+        elif isinstance(found, dict) or (isinstance(found, str) and bare):
             records = [found]
         else:
             raise Refused(422, 'A request is a record, or {"records": [{…}, …]}.')

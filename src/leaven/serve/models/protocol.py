@@ -25,6 +25,7 @@ from starlette.responses import Response
 
 import leaven
 from leaven.core.errors import UnknownNameError
+from leaven.data.portable.nodes import NODE
 from leaven.serve.models.answering import Service, Told
 from leaven.serve.models.described import body, place
 from leaven.serve.models.limits import Limits, Refused
@@ -246,7 +247,9 @@ def _answer(name: str, told: Told, wanted: Sequence[str]) -> dict[str, Any]:
 
 def _described(name: str, model: Loaded, versions: list[str]) -> dict[str, Any]:
     spec, inputs = model.spec, []
-    for column in model.reader.columns:
+    if model.modality == "graph":
+        inputs.append({"name": NODE, "datatype": "BYTES", "shape": [-1]})
+    for column in model.reader.columns if not inputs else ():
         shape = {"vector": [spec.get("width", -1)], "series": [-1, -1]}.get(column.kind, [])
         datatype = _TYPES.get(column.kind, "BYTES")
         inputs.append({"name": column.name, "datatype": datatype, "shape": [-1, *shape]})

@@ -6,21 +6,24 @@ import asyncio
 import json
 import random
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import nullcontext
 from typing import Any
 
-from pydantic_core import from_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 from starlette.background import BackgroundTask
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
+from leaven.serve.models.heads import WHOLE
 from leaven.serve.models.limits import Limits, Refused
 
 __all__ = [
     "KEY",
+    "Headed",
     "Intake",
     "answered",
+    "headers_of",
     "identity",
     "new_id",
     "parts",
@@ -31,6 +34,7 @@ __all__ = [
 
 #: The header that says whose request it is: one key is always answered by the same model.
 KEY = "x-request-key"
+_HEADERS = "leaven.headers"  # where a scope keeps what `headers_of` found
 _ID = 200  # characters of an id or key
 _PARTS = 64  # of a form, beside its records
 # Asking the system for each would cost more than the rest of an id.
@@ -42,12 +46,35 @@ def new_id() -> str:
     return f"{_IDS.getrandbits(128):032x}"
 
 
+def headers_of(scope: Scope) -> dict[str, str]:
+    """The headers of a request by their names in small letters; of several alike the first.
+
+    Starlette's `Headers` goes through all of them at each look.
+    """
+    found: dict[str, str] | None = scope.get(_HEADERS)
+    if found is None:
+        told = reversed(scope["headers"])
+        found = {name.decode("latin-1"): value.decode("latin-1") for name, value in told}
+        scope[_HEADERS] = found
+    return found
+
+
+class Headed(Request):
+    """A request that looks its headers up by `headers_of`."""
+
+    @property
+    def headers(self) -> dict[str, str]:  # type: ignore[override]
+        """Its headers by name."""
+        return headers_of(self.scope)
+
+
 def answered(content: object, status: int = 200, after: BackgroundTask | None = None) -> Response:
     """JSON; `after` follows once it is sent."""
-    told = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    return Response(
-        told.encode("utf-8", "replace"), status, media_type="application/json", background=after
-    )
+    try:
+        told = to_json(content, inf_nan_mode="strings")
+    except PydanticSerializationError:  # half a character, which UTF-8 does not have
+        told = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(told, status, media_type="application/json", background=after)
 
 
 def refusal(refused: Refused) -> Response:
@@ -68,35 +95,59 @@ class Intake:
         #: Bytes of the requests that are under way.
         self.held = 0
 
-    @asynccontextmanager
-    async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """All of a body, held until the request is answered.
+    def body(self, request: Request) -> _Body:
+        """All of a body, by `async with`: held until the request is answered.
 
-        Refused for one that is too large (413), does not come (408), or would be too much (429).
+        Refused for one that is too large (413), does not come (408), is broken off (400), or would
+        be too much (429).
         """
-        limits, found, before = self._limits, bytearray(), 0
-        most = f"A request has {limits.body} bytes at most."
+        return _Body(self, request, self._limits)
+
+
+class _Body:
+    """The body of one request, counted among all that are held."""
+
+    def __init__(self, intake: Intake, request: Request, limits: Limits) -> None:
+        self._intake, self._request, self._limits = intake, request, limits
+        self._size = 0
+
+    async def __aenter__(self) -> bytes:
+        limits, request = self._limits, self._request
         told = request.headers.get("content-length", "0")
-        if told.isascii() and told.isdigit() and len(told) < 20 and int(told) > limits.body:
-            raise Refused(413, most)
+        if told.isascii() and told.isdigit() and len(told) < 20:
+            self._check(int(told))
         try:
-            try:
-                async with asyncio.timeout(limits.seconds):
-                    async for part in request.stream():
-                        found += part
-                        self.held, before = self.held + len(found) - before, len(found)
-                        if len(found) > limits.body:
-                            raise Refused(413, most)
-                        if self.held > limits.held:
-                            raise Refused(429, "Too much is under way. Try again.", retry=1)
-            except TimeoutError:
+            # What is there already is not waited for: a timer would cost more than reading it.
+            async with nullcontext() if WHOLE in request.scope else asyncio.timeout(limits.seconds):
+                return await self._read()
+        except BaseException as failed:
+            await self.__aexit__()
+            if isinstance(failed, TimeoutError):
                 late = f"The request did not come within {limits.seconds:g} s."
                 raise Refused(408, late) from None
-            except ClientDisconnect:
-                raise Refused(400, "The request was not sent to its end.") from None
-            yield bytes(found)
-        finally:
-            self.held -= before
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._intake.held -= self._size
+
+    async def _read(self) -> bytes:
+        found, more = bytearray(), True
+        while more:
+            message = await self._request.receive()
+            if message["type"] == "http.disconnect":
+                raise Refused(400, "The request was not sent to its end.")
+            more = message.get("more_body", False)
+            found += message.get("body", b"")
+            self._intake.held += len(found) - self._size
+            self._size = len(found)
+            self._check(self._size)
+            if self._intake.held > self._limits.held:
+                raise Refused(429, "Too much is under way. Try again.", retry=1)
+        return bytes(found)
+
+    def _check(self, size: int) -> None:
+        if size > self._limits.body:
+            raise Refused(413, f"A request has {self._limits.body} bytes at most.")
 
 
 def plain_json(request: Request, told: bytes) -> Any:

@@ -17,10 +17,15 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from leaven.serve.models.requests import Headed
+
 __all__ = ["Handlers", "Straight"]
 
 #: What answers an error of a kind, the nearest kind first.
 Handlers = Mapping[type[Exception], Callable[[Request, Any], Awaitable[Response]]]
+
+
+_Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 class Straight:
@@ -34,22 +39,30 @@ class Straight:
             for one in app.router.routes
             if isinstance(one, APIRoute) and one.methods == {"POST"}
         ]
+        self._fixed = {
+            route.path: endpoint for route, endpoint in self._routes if not route.param_convertors
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or let through."""
         if scope["type"] == "http" and scope["method"] == "POST":
-            for route, endpoint in self._routes:
-                match, more = route.matches(scope)
-                if match is Match.FULL:
-                    scope.update(more)
-                    response = await self._answer(endpoint, Request(scope, receive, send))
-                    await response(scope, receive, send)
-                    return
+            endpoint = self._fixed.get(scope["path"]) or self._matching(scope)
+            if endpoint is not None:
+                response = await self._answer(endpoint, Headed(scope, receive, send))
+                await response(scope, receive, send)
+                return
         await self._app(scope, receive, send)
 
-    async def _answer(
-        self, endpoint: Callable[[Request], Awaitable[Response]], request: Request
-    ) -> Response:
+    def _matching(self, scope: Scope) -> _Endpoint | None:
+        """What answers a path with parameters, which the scope then has."""
+        for route, endpoint in self._routes:
+            match, more = route.matches(scope)
+            if match is Match.FULL:
+                scope.update(more)
+                return endpoint
+        return None
+
+    async def _answer(self, endpoint: _Endpoint, request: Request) -> Response:
         try:
             return await endpoint(request)
         except Exception as failed:
