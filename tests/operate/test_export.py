@@ -97,7 +97,7 @@ def test_pictures_and_sounds_are_read_without_leaven(name: str, tmp_path: Path) 
     about = network.described(predictor, dataset.columns)
     (tmp_path / "model.onnx").write_bytes(network.graph_of(predictor))
     write_description(tmp_path, about)
-    write_code(tmp_path, about["modality"], "onnx", "0")
+    write_code(tmp_path, about, "onnx", "0")
     given = as_given(dataset.select(np.arange(4)))
     [column] = about["columns"]
     sent = [{column: base64.b64encode(one[column]).decode()} for one in given]
@@ -158,7 +158,7 @@ def test_a_model_that_differs_is_not_written(
     texts: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = copied(texts, tmp_path, "other", 1.01).predictor
-    monkeypatch.setattr(exported, "graph_of", lambda _: network.graph_of(other))
+    monkeypatch.setattr(exported, "graph_of", lambda *_: network.graph_of(other))
     with pytest.raises(RunError, match=r"at most 0\.0001 is let pass\. Nothing was written"):
         exporting.export(texts, data=records(), out=tmp_path / "there")
     assert not list(tmp_path.glob("there*"))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.data.portable.cells import days, named, number, text, truth
+from leaven.data.portable.nodes import NODE, features, neighbours
 from leaven.data.portable.series import at_places, parsed
 from leaven.data.portable.words import codes_of
 
@@ -49,7 +50,7 @@ def record_of(given: object, columns: Mapping[str, str]) -> Mapping[str, Any]:
             return {only: given}
         alias = ALIASES.get(columns[only], only)
         if only not in given and alias in given:
-            return {only: given[alias]}
+            return {only if name == alias else name: cell for name, cell in given.items()}
     if not isinstance(given, Mapping):
         raise Rejected(f"no record: it must be an object of cells by column, not {given!r:.60}")
     return given
@@ -67,6 +68,8 @@ def decode(
     kept: list[int] = []
     why: dict[int, str] = {}
     for place, given in enumerate(records):
+        if modality == "graph" and isinstance(given, str):
+            given = {NODE: given}
         try:
             rows.append(row(record_of(given, columns), spec, columns))
             kept.append(place)
@@ -109,6 +112,8 @@ def _text(record: Mapping[str, Any], spec: Mapping[str, Any], columns: Mapping[s
     codes = codes_of(found)
     if not codes:
         raise Rejected(f"empty text: no words in {found[:60]!r}")
+    if "subwords" in spec:
+        return spec["subwords"](found)
     length = spec["length"]
     if len(codes) > length:  # of a longer one the first three quarters and the last
         codes = codes[: length - length // 4] + codes[len(codes) - length // 4 :]
@@ -254,6 +259,49 @@ def _sounds(rows: list[Any], spec: Mapping[str, Any]) -> Arrays:
     return {"mel": mel.astype(np.float32), "length": length}
 
 
+def _node(record: Mapping[str, Any], spec: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
+    """The place of an own node, or a new one."""
+    if NODE in record:
+        name = record[NODE]
+        known = isinstance(name, str | int) and not isinstance(name, bool)
+        place = spec["places"].get(str(name)) if known else None
+        if place is None:
+            told = f"unknown node: {name!r:.60} is not in the graph"
+            told += "; ask a new one by its cells and neighbours" if spec["new"] else ""
+            raise Rejected(told)
+        return place
+    if not spec["new"]:
+        raise Rejected("no node: this model answers for the nodes of its graph alone, by their ids")
+    for column in columns:
+        if columns[column] != "vector":
+            _cell(record, column)
+    try:
+        own = features(record, spec)
+        others = neighbours(record, spec["places"])
+    except ValueError as odd:
+        raise Rejected(str(odd)) from None
+    if own is None and not len(others[0]):
+        raise Rejected(_EMPTY)
+    return np.zeros(spec["width"], np.float32) if own is None else own, *others
+
+
+def _nodes(rows: list[Any], spec: Mapping[str, Any]) -> Arrays:
+    """Places of own nodes, -1 for new ones, and of these in their order what they have.
+
+    The neighbours of the i-th new one begin at `starts[i]` and end where the next one's begin.
+    """
+    new = [row for row in rows if not isinstance(row, int)]
+    empty = (np.zeros(0, np.int64), np.zeros(0, np.float32))
+    counts = [len(others) for _, others, _ in new]
+    return {
+        "node": np.array([row if isinstance(row, int) else -1 for row in rows], np.int64),
+        "features": np.stack([own for own, _, _ in new] or [np.zeros(spec["width"], np.float32)]),
+        "neighbours": np.concatenate([empty[0], *(others for _, others, _ in new)]),
+        "strength": np.concatenate([empty[1], *(weights for _, _, weights in new)]),
+        "starts": np.cumsum([0, *counts]),
+    }
+
+
 def _file(record: Mapping[str, Any], columns: Mapping[str, str], kind: str) -> bytes:
     """The bytes of the column of files."""
     column = next((name for name, own in columns.items() if own == kind), kind)
@@ -266,9 +314,9 @@ def _file(record: Mapping[str, Any], columns: Mapping[str, str], kind: str) -> b
 _Row = Callable[[Mapping[str, Any], Mapping[str, Any], Mapping[str, str]], Any]
 _ROWS: dict[str, _Row] = {
     "text": _text, "tabular": _table_row, "embedding": _vector, "series": _series,
-    "image": _picture, "audio": _sound,
+    "image": _picture, "audio": _sound, "graph": _node,
 }  # fmt: skip
 _STACKED: dict[str, Callable[[list[Any], Mapping[str, Any]], Arrays]] = {
     "text": _texts, "tabular": _tables, "embedding": _vectors, "series": _many_series,
-    "image": _pictures, "audio": _sounds,
+    "image": _pictures, "audio": _sounds, "graph": _nodes,
 }  # fmt: skip

@@ -62,10 +62,27 @@ class SubwordReader(Extractor):
             raise changed(description, digest)
         return cls(description)
 
+    @property
+    def tokenizer(self) -> Any:
+        """What makes tokens of texts."""
+        place = self.description["name"]
+        return read(place, stamp(place, _WANTED))[0]
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """How it reads a text, see `data/portable/subwords.py`."""
+        width = self.description["width"]
+        return {
+            "most": width,
+            "special": False,
+            "blank": -1,
+            "letters": _LETTERS * width,
+            "lower": self.description["lower"],
+        }
+
     def extract(self, dataset: Dataset, spec: Spec) -> npt.NDArray[Any]:
         """(n, width) tokens; of a longer text the first."""
-        place, width = self.description["name"], self.description["width"]
-        tokenizer, _, _ = read(place, stamp(place, _WANTED))
+        width, tokenizer = self.description["width"], self.tokenizer
         said = dataset.records[spec["column"]].to_pylist()
         texts = [(text or "")[: _LETTERS * width] for text in said]
         if self.description["lower"]:

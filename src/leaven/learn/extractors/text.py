@@ -20,7 +20,7 @@ from leaven.learn.pretrained import Stamp, changed, device, digest_of, load, pla
 from leaven.learn.reduced import reduced, settled
 from leaven.learn.sentence_pooling import SentencePooling
 
-__all__ = ["SentenceEncoder"]
+__all__ = ["Loaded", "SentenceEncoder"]
 
 _TOKENS = 256  # sentence encoders are trained on about as many
 _LETTERS = 64  # no token is longer in the mean: tokenising a book takes seconds
@@ -32,7 +32,7 @@ _PROBES = (4, 32)  # texts of random tokens, and tokens each
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
+class Loaded:
     """A tokeniser, a model in single precision, and what they are known by."""
 
     tokenizer: Any
@@ -79,6 +79,29 @@ class SentenceEncoder(StoredExtractor):
         """(n,) digests of the texts alone."""
         return digests(text or "" for text in dataset.records[spec["column"]].to_pylist())
 
+    @property
+    def loaded(self) -> Loaded:
+        """What it consists of, the model in single precision."""
+        place = self.description["name"]
+        return _load(place, stamp(place, _WANTED))
+
+    @property
+    def tokenizer(self) -> Any:
+        """What makes tokens of texts."""
+        return self.loaded.tokenizer
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        """How it reads a text, see `data/portable/subwords.py`."""
+        loaded = self.loaded
+        return {
+            "most": loaded.tokens,
+            "special": True,
+            "blank": loaded.tokenizer.pad_token_id,
+            "letters": _LETTERS * loaded.tokens,
+            "lower": loaded.pooling.lower,
+        }
+
     @torch.inference_mode()
     def compute(self, dataset: Dataset, spec: Spec) -> Iterator[tuple[Index, npt.NDArray[Any]]]:
         """Batch by batch, long texts first."""
@@ -94,7 +117,7 @@ class SentenceEncoder(StoredExtractor):
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, at: Stamp) -> _Loaded:
+def _load(name: str, at: Stamp) -> Loaded:
     """The encoder of that name, kept for the next call; `at` tells a changed folder apart."""
     found = load(name, _WANTED, "text", _tokenizer)
     tokenizer, model = found.reader, found.model
@@ -113,7 +136,7 @@ def _load(name: str, at: Stamp) -> _Loaded:
         model = model.get_encoder()
     words = sorted(tokenizer.get_vocab().items())
     digest = digest_of(model, [words, pooling.settings, tokens])
-    return _Loaded(tokenizer, model, pooling, int(width) * len(pooling.ways), tokens, digest)
+    return Loaded(tokenizer, model, pooling, int(width) * len(pooling.ways), tokens, digest)
 
 
 @lru_cache(maxsize=1)
@@ -128,7 +151,7 @@ def _tokenizer(name: str, how: dict[str, Any]) -> Any:
     return AutoTokenizer.from_pretrained(name, **how)
 
 
-def _tokenised(loaded: _Loaded, texts: list[str | None]) -> list[list[int]]:
+def _tokenised(loaded: Loaded, texts: list[str | None]) -> list[list[int]]:
     """Each text's tokens, special ones included, of a long one the first."""
     found: list[list[int]] = []
     for start in range(0, len(texts), _READ):
@@ -151,13 +174,13 @@ def _batches(counts: list[int], budget: int) -> Iterator[Index]:
         start += size
 
 
-def _features(model: nn.Module, loaded: _Loaded, batch: dict[str, Tensor]) -> Tensor:
+def _features(model: nn.Module, loaded: Loaded, batch: dict[str, Tensor]) -> Tensor:
     """(rows, width) of a padded batch."""
     known = {name: batch[name] for name in ("input_ids", "attention_mask")}
     return loaded.pooling(model(**known).last_hidden_state, batch["attention_mask"])
 
 
-def _probed(model: nn.Module, loaded: _Loaded) -> Tensor:
+def _probed(model: nn.Module, loaded: Loaded) -> Tensor:
     """(probes, width) features of random tokens."""
     rng = torch.Generator().manual_seed(0)
     n, length = _PROBES[0], min(_PROBES[1], loaded.tokens)

@@ -22,28 +22,33 @@ TARGETS = ("onnx", "edge", "serverless")
 #: The package that an exported folder carries.
 PACKAGE = "leaven_model"
 
-_MODULES = ("cells", "decoding", "model", "series", "words")
-_BESIDE = {"image": ("files", "pictures"), "audio": ("files", "sounds")}
-_NEEDS = {"image": ("pillow>=11",), "audio": ("soundfile>=0.12", "scipy>=1.13")}
+_MODULES = ("cells", "decoding", "model", "nodes", "series", "words")
+_BESIDE = {
+    "image": ("files", "pictures"), "audio": ("files", "sounds"), "tokens": ("portable/subwords",),
+}  # fmt: skip
+_NEEDS = {
+    "image": ("pillow>=11",), "audio": ("soundfile>=0.12", "scipy>=1.13"),
+    "tokens": ("tokenizers>=0.21",),
+}  # fmt: skip
 _OURS = re.compile(r"\bleaven\.data(?:\.portable)?\.(?=[a-z_]+ import\b)")
 _HEAD = "# Copied from Leaven {version} (Apache-2.0), data/{path}: exporting writes it anew.\n"
 
 
-def requirements(modality: str) -> list[str]:
-    """What an exported model of records of this kind needs to be installed."""
-    return ["numpy>=1.26", "onnxruntime>=1.18", *_NEEDS.get(modality, ())]
+def requirements(described: Mapping[str, Any]) -> list[str]:
+    """What an exported model needs to be installed."""
+    return ["numpy>=1.26", "onnxruntime>=1.18", *_NEEDS.get(_read(described), ())]
 
 
-def write_code(folder: Path, modality: str, target: str, version: str) -> None:
+def write_code(folder: Path, described: Mapping[str, Any], target: str, version: str) -> None:
     """The package, `requirements.txt`, and for serverless platforms `handler.py`."""
     package = folder / PACKAGE
     package.mkdir()
     _say(package / "__init__.py", '"""Reads records and asks the model that lies beside."""\n')
     names = [f"portable/{name}.py" for name in _MODULES]
-    names += [f"{name}.py" for name in _BESIDE.get(modality, ())]
+    names += [f"{name}.py" for name in _BESIDE.get(_read(described), ())]
     for name in names:
         _say(package / Path(name).name, _copied(name, version))
-    _say(folder / "requirements.txt", "\n".join(requirements(modality)) + "\n")
+    _say(folder / "requirements.txt", "\n".join(requirements(described)) + "\n")
     if target == "serverless":
         _say(folder / "handler.py", _copied("portable/handler.py", version))
 
@@ -55,7 +60,7 @@ def write_description(folder: Path, described: Mapping[str, Any]) -> None:
 
 def readme(described: Mapping[str, Any], told: Mapping[str, Any], record: Mapping[str, Any]) -> str:
     """How to ask the model, with one record as an example."""
-    needs = " ".join(f"'{one}'" for one in requirements(described["modality"]))
+    needs = " ".join(f"'{one}'" for one in requirements(described))
     example = json.dumps(record, ensure_ascii=False)
     classes = ", ".join(described["classes"][:20])
     classes += " …" if len(described["classes"]) > 20 else ""
@@ -79,6 +84,17 @@ def readme(described: Mapping[str, Any], told: Mapping[str, Any], record: Mappin
         ),
         told["sentence"] + "\n",
     ]
+    if described["modality"] == "graph":
+        parts.append(
+            "What it holds is one graph: a node of it is asked by its id. "
+            + (
+                "A new node is an object of cells by column "
+                f"({', '.join(list(described['columns'])[:10])}) with `neighbours`, a list of ids, "
+                "and perhaps `weights`, a number for each; it changes nothing for the next one.\n"
+                if described["spec"]["new"]
+                else "New nodes are not answered.\n"
+            )
+        )
     if told["target"] == "serverless":
         parts.append(
             "`handler.handler(event, context)` is the entry point: give the platform this folder "
@@ -86,6 +102,11 @@ def readme(described: Mapping[str, Any], told: Mapping[str, Any], record: Mappin
         )
     parts.append("`manifest.json` holds the SHA-256 of each file.\n")
     return "\n".join(parts)
+
+
+def _read(described: Mapping[str, Any]) -> str:
+    """What its records are read as: a modality, or `tokens` by a tokeniser from elsewhere."""
+    return "tokens" if "subwords" in described["spec"] else str(described["modality"])
 
 
 def _copied(name: str, version: str) -> str:

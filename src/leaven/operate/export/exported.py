@@ -15,20 +15,24 @@ import numpy as np
 from leaven import __version__
 from leaven.core.errors import DataError, LeavenError, SettingError, UnknownNameError
 from leaven.core.progress import Listener, Progress
-from leaven.core.wording import records
+from leaven.core.wording import percent, records
 from leaven.data.dataset import Column, Dataset
 from leaven.data.portable.model import GRAPH
+from leaven.data.portable.nodes import NODE
 from leaven.evaluate.distilled import taught_by_label
 from leaven.evaluate.folder import write_json
 from leaven.evaluate.run import Run
 from leaven.learn.predictor import Predictor
 from leaven.operate.export.bundle import TARGETS, readme, write_code, write_description
+from leaven.operate.export.elsewhere import precision
+from leaven.operate.export.frozen_graph import nodes_of
 from leaven.operate.export.graph import quantised, version
 from leaven.operate.export.network import described, graph_of
 from leaven.operate.export.parity import (
     Parity,
-    made_arrays,
-    on_arrays,
+    in_32_bits,
+    on_made,
+    on_nodes,
     on_records,
     required,
 )
@@ -70,7 +74,8 @@ def export(
 
     Returns the figures of `export.json`, with `folder`. Raises SettingError for a model of which a
     part has no exported form, and for a folder that holds something else; RunError where the two
-    differ by more than 1e-4 in a probability; DataError where `edge` has no records to judge by.
+    differ by more than 1e-4 in a probability; DataError where `edge` has no records to judge by,
+    or a model of a graph's nodes no graph.
     """
     if target not in TARGETS:
         raise UnknownNameError("target", target, TARGETS)
@@ -78,13 +83,13 @@ def export(
     _check_place(folder)
     predictor = run.distilled if distilled else run.predictor
     listen(Progress("writing the graph"))
-    graph = graph_of(predictor)
+    dataset = _records(run, data, label)
     columns = tuple(Column(**column) for column in run.story["dataset"]["columns"])
-    about = described(predictor, columns)
+    nodes = nodes_of(predictor, dataset)
+    graph, about = graph_of(predictor, nodes), described(predictor, columns, nodes)
     model = opened(graph, about)
     listen(Progress("comparing it with the run's model"))
-    dataset = _records(run, data, label)
-    parity = required(_compared(predictor, model, dataset))
+    parity = required(_compared(in_32_bits(predictor), model, dataset))
     told: dict[str, Any] = {
         "run": str(run.story["run"]["id"]),
         "name": run.story["dataset"]["name"],
@@ -95,6 +100,9 @@ def export(
         "leaven": __version__,
         "onnx": version(),
     }
+    if (bits := precision(predictor.front)) != "fp32":
+        listen(Progress(f"comparing it with the run's model in {bits}"))
+        told["rounded"] = _compared(predictor, model, dataset).told | {"precision": bits}
     files = {GRAPH: graph}
     if target == "edge":
         listen(Progress("bringing the weights to 8 bits"))
@@ -106,7 +114,7 @@ def export(
                 "What 8 bits lose is told on records, and those of the run are not where they "
                 "were. Say with --data where they are."
             )
-        judged = _some(dataset, _JUDGED)
+        judged = dataset if nodes is not None else _some(dataset, _JUDGED)
         told["loss"] = loss_of(model, opened(small, about), judged, taught_by_label(run, judged))
         if small == graph:
             told["loss"]["sentence"] = (
@@ -121,7 +129,9 @@ def export(
 
 def _compared(predictor: Predictor, model: Model, dataset: Dataset | None) -> Parity:
     if dataset is None:
-        return on_arrays(predictor, model, made_arrays(predictor))
+        return on_made(predictor, model)
+    if dataset.modality == "graph":
+        return on_nodes(predictor, model, dataset)
     return on_records(predictor, model, _some(dataset, _COMPARED))
 
 
@@ -170,7 +180,7 @@ def _write(
     for name, graph in graphs.items():
         (partial / name).write_bytes(graph)
     write_description(partial, about)
-    write_code(partial, about["modality"], told["target"], __version__)
+    write_code(partial, about, told["target"], __version__)
     write_json(partial / TOLD, told, plain=True)
     (partial / "README.md").write_text(readme(about, told, _example(about)), "utf-8")
     write_manifest(partial, told["run"])
@@ -191,13 +201,23 @@ def _example(about: dict[str, Any]) -> dict[str, Any]:
         "datetime": "2026-01-31", "image": "the bytes in base64", "audio": "the bytes in base64",
         "vector": [0.1, 0.2], "series": [0.1, 0.2],
     }  # fmt: skip
+    if about["modality"] == "graph":
+        return {NODE: "an id of the graph"}
     return {name: cells[kind] for name, kind in about["columns"].items()}
 
 
 def _sentence(parity: Parity, told: dict[str, Any]) -> str:
     what = "made records, for the run's own are not at hand" if parity.made else "the data"
+    if parity.copies:
+        what += f" and {parity.copies} copies of them, asked as new nodes,"
     said = (
         f"On {records(parity.records)} of {what} its probabilities differ from those of the run's "
         f"model by at most {parity.largest:.1g}."
     )
+    if (rounded := told.get("rounded")) is not None:
+        said = (
+            f"{said} That is the model with its encoder in 32 bits; the run itself asks it in "
+            f"{rounded['precision']}, which differs by at most {rounded['largest']:.1g} and names "
+            f"the same class for {percent(rounded['agreement'])}."
+        )
     return f"{said} {told['loss']['sentence']}" if "loss" in told else said

@@ -25,12 +25,10 @@ __all__ = [
 
 def unsupported(what: str, name: str) -> SettingError:
     """The error for a part that has no form in ONNX here."""
-    fix = "leaven serve and leaven predict load the run by torch."
-    if name == "graph":
-        fix = "A graph's nodes are answered together, by leaven predict."
     return SettingError(
-        "run", "one whose model can be exported", name, f"This {what} has no exported form. {fix}"
-    )
+        "run", "one whose model can be exported", name,
+        f"This {what} has no exported form. leaven serve and leaven predict load the run by torch.",
+    )  # fmt: skip
 
 
 def linear(value: Value, layer: nn.Linear) -> Value:

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 
 from leaven.core.errors import SettingError
-from leaven.data.dataset import Column
+from leaven.data.dataset import Column, Dataset
 from leaven.data.portable.model import FORMAT
 from leaven.learn.adapt import adapters_of
+from leaven.learn.models.subword_transformer import SubwordTransformer
 from leaven.learn.predictor import Predictor
+from leaven.operate.export import frozen_graph
+from leaven.operate.export.elsewhere import extracted, reading
 from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
 from leaven.operate.export.graph import Graph, Value
 from leaven.operate.export.head_kinds import headed
@@ -21,6 +24,7 @@ __all__ = ["OUTPUT", "described", "graph_of"]
 #: The name of the graph's output, (n, k).
 OUTPUT = "probabilities"
 _RARE = 1e-6  # as `Predictor` has it
+_ADAPTED = (SubwordTransformer.name,)  # whose graphs have their adapters
 
 #: Inputs by the modality that decodes them: name, type and shape; a name in it is any length.
 _INPUTS: dict[str, Any] = {
@@ -44,38 +48,44 @@ _INPUTS: dict[str, Any] = {
 }
 
 
-def graph_of(predictor: Predictor) -> bytes:
+def graph_of(predictor: Predictor, nodes: Dataset | None = None) -> bytes:
     """The ONNX file of a model.
 
-    Raises SettingError, which names the part, for one that has no exported form: of a graph's
-    nodes, with an encoder from elsewhere, with adapters, or with a part of a plugin.
+    Parameters
+    ----------
+    nodes : the graph that a model of a graph's nodes is to answer for.
+
+    Raises SettingError, which names the part, for one that has no exported form: with an encoder
+    from elsewhere that reads no texts or is of a family that has none, with adapters, or with a
+    part of a plugin.
     """
     front, network = predictor.front, predictor.network.cpu().eval()
+    graph = Graph()
+
+    def said(features: Value) -> Value:
+        return _calibrated(headed(features, network.head), predictor)
+
+    if nodes is not None:
+        return _file(graph, frozen_graph.answered(graph, predictor, nodes, said), predictor)
     if front.modality not in _INPUTS:
         raise unsupported("modality", front.modality)
-    if front.extractor is not None:
-        raise unsupported("encoder", str(front.extractor.get("name", "from elsewhere")))
     encoder = network.encoder
     if encoder.name not in ENCODER_GRAPHS:
         raise unsupported("encoder", encoder.name)
-    if adapters_of(encoder):
+    if adapters_of(encoder) and encoder.name not in _ADAPTED:
         raise unsupported("encoder", f"{encoder.name} with adapters")
-    graph = Graph()
     arrays: Entered = {
         name: graph.input(name, kind, shape)
         for name, (kind, shape) in _INPUTS[front.modality](front.spec).items()
     }
-    outputs = headed(ENCODER_GRAPHS[encoder.name](arrays, encoder), network.head)
-    try:
-        return graph.model(_calibrated(outputs, predictor), OUTPUT, ["n", len(predictor.classes)])
-    except ValueError as odd:
-        raise SettingError(
-            "run", "one whose model can be exported", encoder.name, f"{odd}."
-        ) from odd
+    features = ENCODER_GRAPHS[encoder.name](extracted(arrays, front), encoder)
+    return _file(graph, said(features), predictor)
 
 
-def described(predictor: Predictor, columns: tuple[Column, ...]) -> dict[str, Any]:
-    """How the records are read, as `portable.Model` wants it.
+def described(
+    predictor: Predictor, columns: tuple[Column, ...], nodes: Dataset | None = None
+) -> dict[str, Any]:
+    """How the records are read, as `portable.Model` wants it; `nodes` as for `graph_of`.
 
     Raises SettingError for columns that are read in a way that needs more than NumPy.
     """
@@ -83,13 +93,24 @@ def described(predictor: Predictor, columns: tuple[Column, ...]) -> dict[str, An
     front = predictor.front
     if front.modality == "text" and kinds[front.spec["column"]] not in ("text", "categorical"):
         raise unsupported("column", f"{front.spec['column']} ({kinds[front.spec['column']]})")
+    more = {} if nodes is None else frozen_graph.reading(predictor, nodes)
+    if tokens := reading(front):
+        more = {"subwords": tokens}
     return {
         "format": FORMAT,
         "modality": front.modality,
-        "spec": front.spec,
+        "spec": front.spec | more,
         "columns": kinds,
         "classes": list(predictor.classes),
     }
+
+
+def _file(graph: Graph, output: Value, predictor: Predictor) -> bytes:
+    try:
+        return graph.model(output, OUTPUT, ["n", len(predictor.classes)])
+    except ValueError as odd:
+        name = predictor.network.encoder.name
+        raise SettingError("run", "one whose model can be exported", name, f"{odd}.") from odd
 
 
 def _calibrated(outputs: Value, predictor: Predictor) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,17 +11,31 @@ import pyarrow as pa
 
 from leaven.core.errors import RunError
 from leaven.data.arrays import Arrays
-from leaven.data.dataset import Dataset
+from leaven.data.dataset import Column, Dataset, Index
 from leaven.data.pictures import Unreadable
 from leaven.learn.predictor import Predictor
+from leaven.operate.export import elsewhere, frozen_graph
 
 if TYPE_CHECKING:
     from leaven.data.portable.model import Model
 
-__all__ = ["TOLERANCE", "Parity", "as_given", "made_arrays", "on_arrays", "on_records", "required"]
+__all__ = [
+    "TOLERANCE",
+    "Parity",
+    "as_given",
+    "as_new",
+    "in_32_bits",
+    "made_arrays",
+    "on_arrays",
+    "on_made",
+    "on_nodes",
+    "on_records",
+    "required",
+]
 
 #: The largest difference of a probability that is let pass.
 TOLERANCE = 1e-4
+_COPIES = 4  # of nodes, that are asked as new ones: the run passes over the graph for each
 
 
 @dataclass(frozen=True)
@@ -34,12 +48,14 @@ class Parity:
     made : whether they are made up, because the run's own are not at hand.
     largest : the largest difference of a probability.
     agreement : the share of the records of which both name the same class.
+    copies : of a graph's nodes, that were asked besides as if they were new.
     """
 
     records: int
     made: bool
     largest: float
     agreement: float
+    copies: int = 0
 
     @property
     def told(self) -> dict[str, Any]:
@@ -63,6 +79,34 @@ def on_records(predictor: Predictor, model: Model, dataset: Dataset) -> Parity:
                 f"cannot be read ({said}). Report this, and serve the run by leaven serve."
             )
     return _apart(wanted, found[read], made=False)
+
+
+def on_nodes(predictor: Predictor, model: Model, dataset: Dataset) -> Parity:
+    """Both asked about all nodes of a graph, and about copies of some as nodes that are new.
+
+    The run's model is given the graph with the copy in it.
+    """
+    wanted = predictor.predict(dataset)[1]
+    found = model.probabilities(as_given(dataset))[0]
+    some = np.linspace(0, len(dataset) - 1, _COPIES * model.spec["new"]).astype(np.int64)
+    if len(some):
+        joined = [predictor.predict(frozen_graph.joined_by(dataset, at))[1][-1:] for at in some]
+        wanted = np.concatenate([wanted, *joined])
+        found = np.concatenate([found, model.probabilities(as_new(dataset, some))[0]])
+    parity = _apart(wanted, found, made=False)
+    return replace(parity, records=len(dataset), copies=len(some))
+
+
+def in_32_bits(predictor: Predictor) -> Predictor:
+    """The same model; what it asks of elsewhere in single precision, as an exported one has it."""
+    return replace(predictor, front=elsewhere.in_32_bits(predictor.front))
+
+
+def on_made(predictor: Predictor, model: Model) -> Parity:
+    """Both asked about records that are made up: decoded ones, or texts for a tokeniser."""
+    if predictor.front.extractor is None:
+        return on_arrays(predictor, model, made_arrays(predictor))
+    return replace(on_records(predictor, model, _texts(predictor, model)), made=True)
 
 
 def on_arrays(predictor: Predictor, model: Model, arrays: Arrays) -> Parity:
@@ -97,7 +141,18 @@ def _apart(
 
 
 def as_given(dataset: Dataset) -> list[dict[str, Any]]:
-    """The records as a request would give them: JSON values, and files as their bytes."""
+    """The records as a request would give them: JSON values, files as their bytes, nodes' ids."""
+    return frozen_graph.own(dataset) if dataset.modality == "graph" else _cells(dataset)
+
+
+def as_new(dataset: Dataset, places: Index) -> list[dict[str, Any]]:
+    """Copies of a graph's nodes as a request would give them, were they not in it."""
+    cells = _cells(dataset.select(places))
+    pairs = zip(places.tolist(), cells, strict=True)
+    return [frozen_graph.as_new(dataset, at, own) for at, own in pairs]
+
+
+def _cells(dataset: Dataset) -> list[dict[str, Any]]:
     columns = {}
     for column in dataset.columns:
         cells = dataset.records[column.name]
@@ -126,6 +181,18 @@ def made_arrays(predictor: Predictor, count: int = 64, seed: int = 0) -> Arrays:
     rng = np.random.default_rng(seed)
     spec, modality = predictor.front.spec, predictor.front.modality
     return Arrays(_MADE[modality](predictor, spec, count, rng))
+
+
+def _texts(predictor: Predictor, model: Model, count: int = 64) -> Dataset:
+    """Texts of 1 to 40 pieces of words that the encoder's tokeniser knows."""
+    rng = np.random.default_rng(0)
+    tokenizer = elsewhere.opened(predictor.front).tokenizer
+    drawn = [rng.integers(0, len(tokenizer), rng.integers(1, 41)) for _ in range(count)]
+    said = [f"{number} {tokenizer.decode(ids.tolist())}" for number, ids in enumerate(drawn)]
+    [(name, kind)] = model.columns.items()
+    table = pa.table({name: said})
+    columns = [Column(name, kind)]
+    return Dataset.from_frame(table, label=False, columns=columns, modality="text")
 
 
 def _tokens(

@@ -36,8 +36,9 @@ _SAID = logging.getLogger(__name__)
 def attach(run: Run) -> str:
     """Give the model of a run its exported form, where it can have one and has none.
 
-    It is held against the model on made records. Returns why there is none, "" where there is:
-    nothing hangs on it but speed.
+    It is held against the model on made records, or on the nodes of the graph. Returns why there
+    is none, "" where there is: nothing hangs on it but speed, save for a graph's nodes, which are
+    served by it alone.
     """
     folder = run.folder / "model" / PORTABLE
     source = _source(run.folder / "model")
@@ -47,12 +48,20 @@ def attach(run: Run) -> str:
         # Imported late: whoever releases a run again needs neither onnx nor torch.
         from leaven.data.dataset import Column
         from leaven.operate.export.network import described, graph_of
-        from leaven.operate.export.parity import made_arrays, on_arrays, required
+        from leaven.operate.export.parity import in_32_bits, on_made, on_nodes, required
 
         columns = tuple(Column(**column) for column in run.story["dataset"]["columns"])
-        graph, about = graph_of(run.predictor), described(run.predictor, columns)
+        predictor = run.predictor
+        nodes = run.records() if predictor.front.modality == "graph" else None
+        graph, about = graph_of(predictor, nodes), described(predictor, columns, nodes)
         model = opened(graph, about)
-        parity = required(on_arrays(run.predictor, model, made_arrays(run.predictor)))
+        parity = required(
+            on_made(in_32_bits(predictor), model)
+            if nodes is None
+            else on_nodes(predictor, model, nodes)
+        )
+        if nodes is not None:  # what is answered is known by the same digests as the data
+            about["spec"]["content"] = nodes.content.tolist()
         told = about | {"source": source, "parity": parity.told}
         _put(folder, run.folder, graph, json.dumps(told, ensure_ascii=False).encode())
     except LeavenError as reason:

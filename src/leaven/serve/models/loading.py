@@ -23,6 +23,7 @@ from leaven.operate.manifest import verified
 from leaven.operate.registry import Registry
 from leaven.operate.releases import Named
 from leaven.serve.models.limits import Limits
+from leaven.serve.models.nodes import NodeReader
 from leaven.serve.models.records import Reader, Record
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Source:
     def show(self) -> dict[str, Any]:
         """As a page shows it, see `Modality.show`."""
         modality = self.reader.modality
+        if isinstance(self.reader, NodeReader):
+            return self.reader.show(self.record)
         if modality == "tabular":
             return shown_row(self.dataset, 0)
         if modality == "text" and (only := self.reader.only) is not None:
@@ -188,7 +191,10 @@ class Loaded:
         And see how long one takes: by torch, whose threads are its own, it is never called quick.
         RunError where the model cannot answer.
         """
-        made = {column.name: _made(column, self.spec) for column in self.reader.columns}
+        if isinstance(self.reader, NodeReader):
+            made = self.reader.made
+        else:
+            made = {column.name: _made(column, self.spec) for column in self.reader.columns}
         took = math.inf
         try:
             for records in ([made] * 8, *[[made]] * _TRIES):
@@ -215,12 +221,14 @@ def load(registry: Registry, named: Named, limits: Limits) -> Loaded:
     verified(folder / "model", named.digest)
     try:
         told = read_json(folder / "run.json")["dataset"]
-        if told["modality"] == "graph":
-            raise DataError(
-                "A graph's nodes are answered together, by leaven predict: no requests."
-            )
         columns = [Column(**column) for column in told["columns"]]
         model: Answering | None = served(folder / "model")
+        if model is None and told["modality"] == "graph":
+            raise DataError(
+                "A graph's nodes are answered by the run's exported form, and it has none: when it "
+                "was released its graph was not at hand, or leaven[export] not installed. Release "
+                "it again."
+            )
         if model is None:
             predictor = registry.load(named.run, named.digest).predictor
             model = ByTorch(predictor, columns, limits)
@@ -234,6 +242,8 @@ def load(registry: Registry, named: Named, limits: Limits) -> Loaded:
 
 
 def _reader(columns: Sequence[Column], model: Answering, limits: Limits) -> Reader:
+    if model.modality == "graph":
+        return NodeReader(columns, limits, model.spec)
     width = int(model.spec.get("width", 0)) if model.modality == "embedding" else 0
     return Reader(columns, model.modality, limits, width)
 

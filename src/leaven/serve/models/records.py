@@ -76,11 +76,7 @@ class Reader:
             if (value := given.get(name)) is not None:
                 found[column.name] = self._cell(value, column, place)
         if not found and not self._names & given.keys() and self._alias not in given:
-            names = ", ".join(sorted(self._names)[:10])
-            names += " …" if len(self._names) > 10 else ""
-            meant = next((near for key in list(given)[:20] if (near := self._near(key))), None)
-            guess = f". Did you mean {meant!r}?" if meant else ""
-            raise _odd(place, f"has none of the model's columns: {names}{guess}")
+            raise self._none(given, place)
         return found
 
     def all_checked(self, given: Sequence[object]) -> list[Record]:
@@ -126,6 +122,14 @@ class Reader:
             name="requests",
         )  # fmt: skip
         return made, why
+
+    def _none(self, given: Mapping[Any, Any], place: int) -> Refused:
+        """What to raise for a record without any of the columns."""
+        names = ", ".join(sorted(self._names)[:10])
+        names += " …" if len(self._names) > 10 else ""
+        meant = next((near for key in list(given)[:20] if (near := self._near(key))), None)
+        guess = f". Did you mean {meant!r}?" if meant else ""
+        return _odd(place, f"has none of the model's columns: {names}{guess}")
 
     def _near(self, key: object) -> str | None:
         return nearest(key, self._names) if isinstance(key, str) and len(key) < 100 else None
