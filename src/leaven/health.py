@@ -15,6 +15,7 @@ def health(
     tolerance: float = 0.03,
     level: float = 0.05,
     least: float = 0.03,
+    records: Any = None,
     report: str | Path | None = None,
     store: str | Path | None = None,
 ) -> dict[str, Any]:
@@ -28,6 +29,8 @@ def health(
     tolerance : by how much the accuracy may be less than promised.
     level : the probability of a false alarm by truth, ever, while the promise is kept.
     least : the share of records that must lie elsewhere for a column to count as shifted.
+    records : new records, a file, folder or data frame: of up to 2000 of them two views each are
+        asked about, and of as many of the run's own, which must be at hand. It loads torch.
     report : write a page with plots over time to this file.
     store : a file or URL, see `Store`; by default `runs/leaven.db`.
 
@@ -41,7 +44,9 @@ def health(
 
     kept = store_at(store, "Nothing was released yet")
     name = named_service(kept, service)
-    found = examine(kept, name, hours=hours, tolerance=tolerance, level=level, least=least)
+    found = examine(
+        kept, name, hours=hours, tolerance=tolerance, level=level, least=least, new=records
+    )
     told = found.told()
     if report is not None:
         import leaven

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,6 +71,9 @@ def stream(
     accept: str | None = None,
     target: float | None = None,
     state: str | Path | None = None,
+    service: str | None = None,
+    store: str | Path | None = None,
+    tell: Callable[[str], None] | None = None,
     ends: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """Answer JSON lines as they come, one line each, in order.
@@ -86,22 +89,27 @@ def stream(
         to `accepted.jsonl` in the folder `state`, which it needs.
     target : accept those of a class only while truths show this precision.
     state : a folder that keeps what was learnt, and where a followed file is read on.
+    service, store : nothing is accepted while a person has paused automatic labelling of this
+        service (`leaven loop pause --labelling`) in this store, a file or URL, by default
+        `runs/leaven.db`; nor while that cannot be read.
+    tell : is called with a sentence when such a pause begins or ends, from another thread.
     ends : asked while a followed file does not grow; true ends it. Ctrl-C does too.
 
-    Returns how many lines, errors, truths and accepted labels there were, with `recalibration`
-    (calibration error before and after) and `gate` (the state of each class). Raises LeavenError.
+    Returns how many lines, errors, truths and accepted labels there were, and how many a pause
+    `held` back, with `recalibration` (calibration error before and after) and `gate` (the state of
+    each class). Raises LeavenError.
     """
     from leaven.operate.scoring.lines import followed, piped
 
-    opened = _stream(run, label, recalibrate, accept, target, state)
-    if isinstance(source, int):
-        batches = piped(source)
-    else:
-        batches = followed(Path(source), opened.after, ends)
-    with closing(opened), suppress(KeyboardInterrupt):  # how whoever follows a file ends it
-        for batch in batches:
-            for lines in opened.answered(batch.lines, batch.ends):
-                write(b"".join(lines))
+    with _stream(run, label, recalibrate, accept, target, state, service, store, tell) as opened:
+        if isinstance(source, int):
+            batches = piped(source)
+        else:
+            batches = followed(Path(source), opened.after, ends)
+        with suppress(KeyboardInterrupt):  # how whoever follows a file ends it
+            for batch in batches:
+                for lines in opened.answered(batch.lines, batch.ends):
+                    write(b"".join(lines))
     return asdict(opened.summary())
 
 
@@ -118,6 +126,9 @@ def stream_topics(
     accept: str | None = None,
     target: float | None = None,
     state: str | Path | None = None,
+    service: str | None = None,
+    store: str | Path | None = None,
+    tell: Callable[[str], None] | None = None,
     ends: Callable[[], bool] = lambda: False,
 ) -> dict[str, Any]:
     """The same from one topic of Kafka to another (extra `kafka`).
@@ -133,12 +144,14 @@ def stream_topics(
 
     more = {} if settings is None else read_settings(settings)
     topics = Topics(servers, source, target_topic, group, more)
-    opened = _stream(run, label, recalibrate, accept, target, state)
+    with (
+        _stream(run, label, recalibrate, accept, target, state, service, store, tell) as opened,
+        suppress(KeyboardInterrupt),
+    ):  # how it is ended
 
-    def answer(messages: Sequence[bytes]) -> list[bytes]:
-        return [line.rstrip(b"\n") for lines in opened.answered(messages) for line in lines]
+        def answer(messages: Sequence[bytes]) -> list[bytes]:
+            return [line.rstrip(b"\n") for lines in opened.answered(messages) for line in lines]
 
-    with closing(opened), suppress(KeyboardInterrupt):  # how it is ended
         topics.run(answer, ends)
     return asdict(opened.summary())
 
@@ -194,6 +207,7 @@ def cascade(
     return asdict(threshold) | {"out": os.fspath(out), "sentence": threshold.sentence}
 
 
+@contextmanager
 def _stream(
     run: Run | str | Path,
     label: str,
@@ -201,27 +215,40 @@ def _stream(
     accept: str | None,
     target: float | None,
     state: str | Path | None,
-) -> Stream:
+    service: str | None,
+    store: str | Path | None,
+    tell: Callable[[str], None] | None,
+) -> Iterator[Stream]:
     from leaven.core.errors import SettingError
     from leaven.label.trust.gate import Gate
     from leaven.operate.scoring.accepting import Acceptance
     from leaven.operate.scoring.answering import open_answering
+    from leaven.operate.scoring.holding import Hold
     from leaven.operate.scoring.recalibrating import Recalibration
     from leaven.operate.scoring.stream import Stream
 
     if accept is not None and state is None:
         raise SettingError("state", "a folder, for the labels that are accepted", state)
-    if target is not None and accept is None:
-        raise SettingError("accept", "a rule, such as AtLeast(0.95), for a target", accept)
+    for name, given in (("a target", target), ("the pause of a service", service)):
+        if given is not None and accept is None:
+            raise SettingError("accept", f"a rule, such as AtLeast(0.95), for {name}", accept)
+    if store is not None and service is None:
+        raise SettingError("service", "the name of the one whose pause is looked for", service)
     answering = open_answering(run)
-    acceptance = None
-    if accept is not None:
-        gate = None if target is None else Gate(target)
-        acceptance = Acceptance(accept, answering.classes, gate)
-    return Stream(
-        answering,
-        label=label,
-        recalibration=Recalibration(answering.shares) if recalibrate else None,
-        acceptance=acceptance,
-        home=None if state is None else Path(state),
-    )
+    with ExitStack() as opened:
+        acceptance = None
+        if accept is not None:
+            hold = None
+            if service is not None:
+                hold = opened.enter_context(closing(Hold(store, service, tell=tell)))
+            gate = None if target is None else Gate(target)
+            why = None if hold is None else hold.why
+            acceptance = Acceptance(accept, answering.classes, gate, why)
+        stream = Stream(
+            answering,
+            label=label,
+            recalibration=Recalibration(answering.shares) if recalibrate else None,
+            acceptance=acceptance,
+            home=None if state is None else Path(state),
+        )
+        yield opened.enter_context(closing(stream))

@@ -36,12 +36,14 @@ ROOT = Path(__file__).parents[2]
 SCHEMAS = Path(os.environ.get("LEAVEN_SCHEMAS", ROOT.parent / "shared" / "schemas"))
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]
 IMAGE = "registry.example.org/team/leaven:0.1.0"
-FIT = {"label": "team", "method": "auto", "seeds": 3, "schedule": "0 3 * * 1"}
+RAY = "registry.example.org/team/leaven-ray:0.1.0"
+FIT = {"label": "team", "method": "auto", "seeds": 3, "schedule": "0 3 * * 1", "ray": RAY}
 ALL = {
     "review": "/leaven/data/tickets.csv",
     "review_host": "labels.example.org",
     "data": "/leaven/data/tickets.csv",
     "fit": FIT,
+    "loop": "/leaven/leaven.toml",
     "signed": True,
     "encrypted": True,
     "abstain": 0.6,
@@ -110,6 +112,9 @@ def pods(among: list[dict[str, Any]]) -> Iterator[tuple[dict[str, str], dict[str
         elif one["kind"] == "CronJob":
             template = spec["jobTemplate"]["spec"]["template"]
             yield template["metadata"]["labels"], template["spec"]
+        elif one["kind"] == "RayJob":
+            head = spec["rayClusterSpec"]["headGroupSpec"]["template"]
+            yield head["metadata"]["labels"], head["spec"]
         elif one["kind"] == "InferenceService":
             yield spec["predictor"]["labels"], spec["predictor"]
 
@@ -139,7 +144,11 @@ def closed(schema: Any) -> Any:
     return inner
 
 
-CUSTOM = {"InferenceService"}
+#: And something of each that its schema does not know.
+CUSTOM = {
+    "InferenceService": {"predictor": {"canaryPercent": 10}},
+    "RayJob": {"rayClusterSpec": {"headGroupSpec": {"replicas": 2}}},
+}
 
 
 @pytest.mark.parametrize("version", ["1.28", kubernetes_validate.latest_version()])
@@ -172,7 +181,7 @@ def test_custom_kinds_are_valid(folder: Path):
             pytest.skip(f"No schema of {one['kind']} in {SCHEMAS}: name the folder, LEAVEN_SCHEMAS")
         schema.validate(one)
         with pytest.raises(jsonschema.ValidationError):
-            schema.validate(merged(one, {"spec": {"predictor": {"canaryPercent": 10}}}))
+            schema.validate(merged(one, {"spec": CUSTOM[one["kind"]]}))
 
 
 def test_names_labels_and_ports_fit_each_other(folder: Path):
@@ -193,7 +202,7 @@ def test_names_labels_and_ports_fit_each_other(folder: Path):
             if probe in one:
                 how = one[probe].get("httpGet") or one[probe]["tcpSocket"]
                 assert how["port"] in ports
-        if one["command"] == ["leaven"] and ports:
+        if one.get("command") == ["leaven"] and ports:
             assert int(one["args"][one["args"].index("--port") + 1]) in ports
     for one in of("Deployment", there):
         wanted = one["spec"]["selector"]["matchLabels"]
@@ -234,7 +243,7 @@ def test_no_pod_may_do_more_than_it_must(folder: Path):
         assert who["capabilities"] == {"drop": ["ALL"]}
         assert one["resources"]["limits"]["memory"] == one["resources"]["requests"]["memory"]
         (home,) = [mount for mount in one["volumeMounts"] if mount["name"] == "home"]
-        writes = labels["app.kubernetes.io/component"] in ("fit", "desk")
+        writes = labels["app.kubernetes.io/component"] in ("fit", "loop", "ray", "desk")
         assert home["readOnly"] is not writes
     assert not of("Secret", there)
     assert not [one for one in there if one["kind"].endswith(("Role", "RoleBinding"))]
@@ -277,16 +286,25 @@ def test_what_knative_refuses_is_left_out(tmp_path: Path):
 
 
 def words_of(folder: Path) -> Iterator[list[str]]:
-    for _, spec in pods(objects(folder)):
+    there = objects(folder)
+    for _, spec in pods(there):
         (one,) = spec["containers"]
-        if one["command"] == ["leaven"]:
+        if one.get("command") == ["leaven"]:
             yield one["args"]
+    for one in of("RayJob", there):
+        program, *words = shlex.split(one["spec"]["entrypoint"])
+        assert program == "leaven"
+        yield words
 
 
 def test_commands_of_the_containers_are_commands_of_leaven(folder: Path):
     for name, *words in words_of(folder):
         given = [word.replace("$(JOB_COMPLETION_INDEX)", "0") for word in words]
-        COMMANDS[name].make_context(name, given)
+        command = COMMANDS[name]
+        while hasattr(command, "commands"):
+            name, *given = given
+            command = command.commands[name]
+        command.make_context(name, given)
 
 
 def test_the_command_of_a_server_serves_and_answers_its_probes(wine: Run, tmp_path: Path):
@@ -343,6 +361,12 @@ def test_the_command_of_a_server_serves_and_answers_its_probes(wine: Run, tmp_pa
         ({"data": "/leaven/a", "fit": {"schedule": "daily"}}, "five fields as cron"),
         ({"data": "/leaven/a", "fit": {"budget": "long"}}, "'budget' must be"),
         ({"data": "/leaven/a", "fit": {"memory": "8"}}, "'fit_memory' must be a size"),
+        ({"data": "/leaven/a", "fit": {"ray": "ray:latest"}}, "'ray' must be one with a tag"),
+        ({"data": "/leaven/a", "fit": {"ray": RAY, "label": "$(id)"}}, "Ray hands the command"),
+        ({"loop": "leaven.toml"}, "'loop' must be a path in the volume"),
+        ({"loop": "/leaven/l.toml", "loop_schedule": "often"}, "'loop_schedule' must be five"),
+        ({"loop_schedule": "0 3 * * 1"}, "'loop' must be given"),
+        ({"loop": "/leaven/l.toml", "fit": {"seeds": 2}}, "'data' must be given"),
     ],
     ids=str,
 )
@@ -351,6 +375,44 @@ def test_what_cannot_be_used_is_said(wrong: dict[str, Any], said: str, tmp_path:
     with pytest.raises(SettingError, match=said):
         deploying.k8s(tmp_path / "k", **told)
     assert not (tmp_path / "k").exists()
+
+
+def test_the_loop_goes_on_by_a_schedule_one_at_a_time(tmp_path: Path):
+    words = f"k8s {tmp_path}/k --service tickets --image {IMAGE} --loop /leaven/l.toml"
+    words += " --loop-schedule '0 * * * *' --fit-cpu 3 --json"
+    done = CliRunner().invoke(app, shlex.split(words))
+    assert done.exit_code == 0, done.output
+    (one,) = of("CronJob", objects(tmp_path / "k"))
+    assert (one["spec"]["schedule"], one["spec"]["concurrencyPolicy"]) == ("0 * * * *", "Forbid")
+    (container,) = one["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == [
+        "loop", "run", "--config=/leaven/l.toml", "--store", "$(LEAVEN_STORE)",
+    ]  # fmt: skip
+    assert container["resources"]["requests"]["cpu"] == "3"
+    (rule, _) = one["spec"]["jobTemplate"]["spec"]["podFailurePolicy"]["rules"]
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+
+
+def test_a_ray_job_fits_in_its_own_image_and_the_operator_alone_may_ask(tmp_path: Path):
+    odd = {"label": "a b; rm -rf /", "ray": RAY}
+    deploying.k8s(tmp_path / "k", "tickets", IMAGE, data="/leaven/data/t.csv", fit=odd)
+    there = objects(tmp_path / "k")
+    (job,) = of("RayJob", there)
+    assert "--label=a b; rm -rf /" in shlex.split(job["spec"]["entrypoint"])
+    (head,) = [spec for labels, spec in pods([job])]
+    assert head["containers"][0]["image"] == RAY
+    (policy,) = [
+        one for one in of("NetworkPolicy", there) if one["metadata"]["name"].endswith("-ray")
+    ]
+    (entry,) = policy["spec"]["ingress"]
+    assert entry["ports"] == [{"protocol": "TCP", "port": 8265}]
+    assert {"podSelector": {}} in entry["from"]
+    assert all(one.get("podSelector") is not None for one in entry["from"])
+    built_on = (tmp_path / "k" / "image" / "ray" / "Dockerfile").read_text()
+    assert f"ARG LEAVEN={IMAGE}\nFROM $LEAVEN" in built_on
+    assert f"USER {USER}:{USER}" in built_on.splitlines()[-2]
+    deploying.k8s(tmp_path / "k", "tickets", IMAGE, data="/leaven/data/t.csv")
+    assert not (tmp_path / "k" / "once" / "ray").exists()
 
 
 def test_text_of_users_stays_text(tmp_path: Path):

@@ -128,14 +128,38 @@ def k8s(
         str | None,
         typer.Option(metavar="SIZE", help="Of a fit; 8Gi.", rich_help_panel=TRAINING),
     ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="IMAGE",
+            help="With Ray: a fit as a RayJob, for KubeRay, besides.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    loop: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="The policy in the volume by which leaven loop run goes on.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
+    loop_schedule: Annotated[
+        str | None,
+        typer.Option(
+            metavar="CRON",
+            help="When it goes on, in UTC; each quarter of an hour.",
+            rich_help_panel=TRAINING,
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
-    """Write manifests for Kubernetes: servers, pages for people, fits, and a Dockerfile."""
+    """Write manifests for Kubernetes: servers, pages for people, fits, the loop, a Dockerfile."""
     from leaven import deploying
 
     fit = {
         "label": label, "method": method, "budget": budget, "seeds": seeds, "schedule": schedule,
-        "cpu": fit_cpu, "memory": fit_memory,
+        "cpu": fit_cpu, "memory": fit_memory, "ray": ray,
     }  # fmt: skip
     told = deploying.k8s(
         folder,
@@ -157,6 +181,8 @@ def k8s(
         review_host=review_host,
         data=data,
         fit={name: value for name, value in fit.items() if value is not None},
+        loop=loop,
+        loop_schedule=loop_schedule,
     )
     if as_json:
         print_json(told)

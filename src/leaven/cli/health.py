@@ -36,6 +36,10 @@ def health(
         float,
         typer.Option(metavar="SHARE", help="Of records that must lie elsewhere to matter."),
     ] = 0.03,
+    records: Annotated[
+        str | None,
+        typer.Option(metavar="DATA", help="New records: do two views of each get the same answer?"),
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -62,6 +66,7 @@ def health(
         tolerance=tolerance,
         level=level,
         least=least,
+        records=records,
         report=report,
         store=store,
     )

@@ -134,6 +134,22 @@ def stream(
             rich_help_panel=_LEARNING,
         ),
     ] = None,
+    service: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Accept nothing while labelling of it is paused: leaven loop pause --labelling.",
+            rich_help_panel=_LEARNING,
+        ),
+    ] = None,
+    store: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE_OR_URL",
+            help="Where that pause is kept; runs/leaven.db if not given.",
+            rich_help_panel=_LEARNING,
+        ),
+    ] = None,
     kafka: Annotated[
         str | None,
         typer.Option(
@@ -180,6 +196,9 @@ def stream(
             "accept": accept,
             "target": None if target is None else target / 100,
             "state": state,
+            "service": service,
+            "store": store,
+            "tell": lambda sentence: typer.echo(plain(sentence), err=True),
         }
 
         def write(lines: bytes) -> None:
@@ -263,4 +282,7 @@ def _streamed(told: Mapping[str, Any]) -> list[str]:
         )
     if told["accepted"]:
         said.append(f"{many(told['accepted'], 'pseudo-label', 'pseudo-labels')} accepted.")
+    if told["held"]:
+        held = many(told["held"], "pseudo-label was", "pseudo-labels were")
+        said.append(f"{held} held back, for labelling was paused.")
     return [*said, *(plain(one["sentence"]) for one in told["gate"])]

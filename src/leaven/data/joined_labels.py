@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from leaven.core.errors import DataError
+from leaven.core.files import reading
 from leaven.core.wording import count, many
 from leaven.data.dataset import Dataset, Finding
 from leaven.data.formulas import restored
@@ -35,10 +36,11 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
     brought them about, and they teach and judge nothing. Who gave a label (`people`, else the
     file) is kept in `meta` as `by`.
 
-    Raises DataError for a table without these columns, or one that names a record twice and
+    The table may be encrypted, as Leaven writes one for a fit of its own. Raises DataError for a
+    table without these columns, or one that names a record twice and
     differently.
     """
-    table = read_tables([str(path)], None).table
+    table = _table(str(path))
     keys = [name for name in _KEYS if name in table.column_names]
     if not keys or "label" not in table.column_names:
         raise DataError(
@@ -106,6 +108,14 @@ def join_labels(dataset: Dataset, path: str | Path) -> Dataset:
         findings.append(Finding("labels-corrected", "info", message, total))
     given = dataset.with_meta("by", pa.array(by, pa.string()))
     return replace(given, labels=pa.array(after, pa.string()), findings=tuple(findings))
+
+
+def _table(path: str) -> pa.Table:
+    """The table at a path or URL; where it is encrypted it passes through memory."""
+    if not Path(path).is_file():
+        return read_tables([path], None).table
+    with reading(Path(path)) as plain:
+        return read_tables([str(plain)], None).table
 
 
 def _texts(table: pa.Table, column: str) -> list[str | None]:

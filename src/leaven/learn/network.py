@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ from leaven.learn.encoder import ENCODERS, Encoder, encode
 from leaven.learn.head import HEADS, Head
 from leaven.learn.tensor_file import load_tensors, save_tensors
 
-__all__ = ["FORMAT", "Network"]
+__all__ = ["FORMAT", "Network", "View"]
 
+#: A batch as an encoder is to see it.
+View = Callable[[Batch], Batch]
 
 #: Counts up when a saved model's files change meaning.
 FORMAT = 1
@@ -71,11 +74,16 @@ class Network(nn.Module):
             module.eval()
         return self
 
-    def logits(self, arrays: Arrays, index: Index | None = None) -> np.ndarray[Any, Any]:
-        """(n, k) float64 outputs of whole records, in evaluation mode; (0, 0) of none."""
+    def logits(
+        self, arrays: Arrays, index: Index | None = None, view: View | None = None
+    ) -> np.ndarray[Any, Any]:
+        """(n, k) float64 outputs of whole records, in evaluation mode; (0, 0) of none.
+
+        `view` makes of a batch what is looked at; by default the records unchanged.
+        """
         rows = np.arange(len(arrays)) if index is None else index
-        plain = MODALITIES[self.encoder.modality].plain
-        return encode(self, arrays, rows, plain).astype(np.float64)
+        view = view or MODALITIES[self.encoder.modality].plain
+        return encode(self, arrays, rows, view).astype(np.float64)
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json`; the description comes last."""

@@ -17,7 +17,7 @@ from leaven.data.arrays import Arrays
 from leaven.data.dataset import Dataset, Index
 from leaven.learn.encoder import Encoder
 from leaven.learn.front import Front
-from leaven.learn.network import FORMAT, Network
+from leaven.learn.network import FORMAT, Network, View
 
 __all__ = ["Predictor"]
 
@@ -52,9 +52,11 @@ class Predictor:
         even = (1 / len(self.classes),) * len(self.classes)
         return replace(self, shares=even)
 
-    def probabilities(self, arrays: Arrays, index: Index | None = None) -> npt.NDArray[np.float64]:
-        """(n, k) calibrated probabilities of decoded records."""
-        scaled = self.network.logits(arrays, index) / self.temperature
+    def probabilities(
+        self, arrays: Arrays, index: Index | None = None, view: View | None = None
+    ) -> npt.NDArray[np.float64]:
+        """(n, k) calibrated probabilities of decoded records, or of a view of them."""
+        scaled = self.network.logits(arrays, index, view) / self.temperature
         if not len(scaled):
             return np.zeros((0, len(self.classes)))
         if self.taught and self.shares:

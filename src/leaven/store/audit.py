@@ -24,7 +24,7 @@ from sqlalchemy import Connection, func, insert, select
 
 from leaven.core.errors import SettingError
 from leaven.store.audit_tables import audit
-from leaven.store.histories import HISTORIES, Told, strayed
+from leaven.store.histories import BEGAN, HISTORIES, Told, strayed
 from leaven.store.store import Store, take_turn
 
 __all__ = ["AuditLog", "Checked", "Entry", "Fault", "Head", "begin", "note"]
@@ -127,13 +127,23 @@ def note(
     return Entry(**row)
 
 
-def begin(connection: Connection, *, at: float) -> None:
-    """Write the first entry: the last row of each history that is older than the log."""
+def begin(connection: Connection, *, new: bool, at: float) -> None:
+    """Say which rows of the histories are older than what the log knows of them, once of each.
+
+    Of a `new` log this is the first entry. Nothing is written where all have begun, or into a log
+    that is not new and has no beginning: it was emptied, which a check is to find.
+    """
+    past = connection.execute(select(audit.c.details).where(audit.c.what == BEGAN)).scalars()
+    begun = {name for details in past for name in _values(details)}
+    if not new and not begun:
+        return
     told = {}
     for name, history in HISTORIES.items():
-        last = select(func.coalesce(func.max(history.table.c.id), 0))
-        told[name] = int(connection.execute(last).scalar_one())
-    note(connection, "leaven", "log.began", "", told, at=at)
+        if name not in begun:
+            last = select(func.coalesce(func.max(history.table.c.id), 0))
+            told[name] = int(connection.execute(last).scalar_one())
+    if told:
+        note(connection, "leaven", BEGAN, "", told, at=at)
 
 
 class AuditLog:
@@ -216,8 +226,9 @@ class _Walk:
                 return
             self.entries, self.last = self.entries + 1, entry
             domain = str(entry.what).partition(".")[0]
-            if entry.number == 1:
-                self.began, domain = entry.at, ""
+            if entry.what == BEGAN:
+                domain = ""
+                self.began = entry.at if self.began is None else self.began
             if not domain or domain in HISTORIES:
                 yield Told(domain, entry.number, _values(entry.details))
 

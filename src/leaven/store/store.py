@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,17 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
-from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event, make_url, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Engine,
+    QueuePool,
+    create_engine,
+    event,
+    inspect,
+    make_url,
+    text,
+)
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
@@ -95,6 +106,8 @@ class Store:
         self._engine.dispose()
 
     def _bring_up(self) -> None:
+        from leaven.store.audit import begin  # which knows this module
+
         config = Config()
         steps = str(Path(__file__).parent / "migrations").replace("%", "%%")  # as its files have it
         config.set_main_option("script_location", steps)
@@ -104,12 +117,14 @@ class Store:
                 return
         with _STEPS, self.write() as connection:
             config.attributes["connection"] = connection
+            has_log = inspect(connection).has_table("audit")
             try:
                 command.upgrade(config, "head")
             except CommandError as unknown:
                 raise StoreError(
                     f"'{self._shown}' is of a newer Leaven: {unknown}. Use that one."
                 ) from unknown
+            begin(connection, new=not has_log, at=time.time())
 
 
 def take_turn(connection: Connection, scope: int) -> None:

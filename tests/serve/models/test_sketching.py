@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +14,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 from sqlalchemy import select
 
 import leaven
 from leaven.core.errors import StoreError
+from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
 from leaven.health import health
 from leaven.operate.drift.columns import values_of
 from leaven.operate.drift.keeping import Kept, keep
 from leaven.operate.drift.reference import Reference
+from leaven.operate.drift.watched import Watched
 from leaven.operate.health.frame import Frame
 from leaven.operate.health.reference import REFERENCE, keep_reference, reference_of
 from leaven.operate.registry import Registry
@@ -167,6 +174,85 @@ def test_more_than_can_wait_is_left_out_and_no_model_without_reference_waits(
     assert (other.counted, other.dropped, other.problem, other._waiting) == (0, 0, "", 0)
 
 
+@pytest.fixture
+def digits(pictures: Run, tmp_path: Path) -> tuple[Run, list[str]]:
+    """A run of pictures whose records are at hand, and pictures in base64."""
+    images, _ = load_digits(n_class=3, return_X_y=True)
+    pixels = (images.reshape(-1, 8, 8) * 15).astype(np.uint8)
+    run = copied(pictures, tmp_path, "digits", 1.0)
+    data = Dataset.from_arrays(pixels[:400], None, name="digits")
+    Watched.of(data).keep(run.folder / REFERENCE)
+    asked = []
+    for one in pixels[400:]:
+        stream = io.BytesIO()
+        Image.fromarray(one).save(stream, "PNG")
+        asked.append(base64.b64encode(stream.getvalue()).decode())
+    return run, asked
+
+
+def test_pictures_are_counted_by_their_directions(digits: tuple[Run, list[str]], store: str):
+    run, asked = digits
+    release(run, store)
+    with served(store, "digits") as client:
+        for start in (0, 50):
+            body = {"records": [{"image": one} for one in asked[start : start + 50]]}
+            assert client.post("/predict", json=body).is_success
+        sketcher = client.service.sketcher
+        sketcher.look()
+        told = client.get("/status").json()["sketches"]
+        assert told == {"counted": 64, "dropped": 36, "problem": ""}
+        assert sketcher._share == 0.64, "so many of those that come next are drawn"
+    assert sum(row.n for row in rows(store)) == 64
+    signals = {signal["name"]: signal for signal in health(store=store)["signals"]}
+    assert signals["records"]["n"] == 64
+    assert signals["records"]["verdict"] != "alarm"
+
+
+def test_pictures_that_have_changed_raise_the_alarm(
+    digits: tuple[Run, list[str]], store: str, clock: Clock
+):
+    run, asked = digits
+    release(run, store)
+    live = Releases(Store(store), "digits").state().live
+    assert live is not None
+    model = load(Registry(Store(store)), live, Limits())
+    made = Sketcher(Store(store), "digits", clock=time.time)
+    for start in range(0, 136, 34):
+        records = [{"image": base64.b64decode(one)} for one in asked[start : start + 34]]
+        dark = [{model.reader.only.name: _darker(one["image"])} for one in records]
+        made.add(model, dark)
+        made.look()
+    assert (made.counted, made.dropped) == (136, 0)
+    signals = {signal["name"]: signal for signal in health(store=store)["signals"]}
+    assert signals["records"]["verdict"] == "alarm"
+    assert "brightness" in signals["records"]["sentence"]
+    too_large = [{model.reader.only.name: b"x" * (1 << 20)}] * 40
+    made.add(model, too_large)
+    assert (made.dropped, made._waiting) == (40, 0)
+
+
+def _darker(picture: bytes) -> bytes:
+    stream = io.BytesIO()
+    Image.open(io.BytesIO(picture)).point(lambda value: value // 2).save(stream, "PNG")
+    return stream.getvalue()
+
+
+COUNTS = """
+import sys
+import numpy as np
+import leaven.serve.models.sketching
+from leaven.operate.drift.directions import Directions
+
+one, axes = np.ones(1, np.float32), np.ones((64, 1), np.float32)
+spec = {"channels": 1, "height": 8, "width": 8}
+along = Directions("image", spec, {"picture": "image"}, one, one, axes)
+found = along.of_records([{"picture": sys.stdin.buffer.read()}])
+assert len(found["brightness"]) == 1, found
+sys.exit("torch" in sys.modules)
+"""
+
+
 def test_counting_needs_no_torch():
-    told = "import leaven.serve.models.sketching, sys; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", told], check=True)
+    stream = io.BytesIO()
+    Image.new("L", (20, 20), 90).save(stream, "PNG")
+    subprocess.run([sys.executable, "-c", COUNTS], check=True, input=stream.getvalue())

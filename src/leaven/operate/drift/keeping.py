@@ -12,19 +12,27 @@ from safetensors.numpy import save
 
 from leaven.core.errors import DataError
 from leaven.core.files import reading, write_bytes
+from leaven.operate.drift.directions import Directions
 from leaven.operate.drift.reference import Reference, Sketch
 from leaven.operate.drift.sketch import Categories, Counts, Numbers
 
 __all__ = ["Kept", "is_kept", "keep", "kept"]
 
 _FORMAT = "leaven-drift-1"
+#: What directions are made of: plain values, and arrays.
+_PLAIN, _ARRAYS = ("modality", "spec", "columns"), ("mean", "spread", "axes")
 
 
 class Kept:
-    """A reference with what is needed to read records as its own were read."""
+    """A reference with what is needed to read records as its own were read.
 
-    def __init__(self, reference: Reference, told: dict[str, Any]) -> None:
-        self.reference = reference
+    `directions` make columns of records that have none; None where they have.
+    """
+
+    def __init__(
+        self, reference: Reference, told: dict[str, Any], directions: Directions | None = None
+    ) -> None:
+        self.reference, self.directions = reference, directions
         #: name, modality, season, slice, label and time of the records, and what was ignored.
         self.told = told
 
@@ -60,6 +68,9 @@ def keep(path: Path, kept: Kept) -> None:
         "slices": reference.slices,
         "told": kept.told,
     }
+    if (along := kept.directions) is not None:
+        tensors |= {f"directions.{name}": getattr(along, name) for name in _ARRAYS}
+        told["directions"] = {name: getattr(along, name) for name in _PLAIN}
     write_bytes(path, save(tensors, {"leaven": json.dumps(told)}))
 
 
@@ -76,9 +87,16 @@ def kept(path: Path) -> Kept:
             if told.get("format") != _FORMAT:
                 raise DataError(f"'{path}' is no reference for drift.")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        return Kept(_rebuilt(told, tensors), told["told"])
+        return Kept(_rebuilt(told, tensors), told["told"], _directions(told, tensors))
     except (SafetensorError, ValueError, KeyError, TypeError, IndexError) as broken:
         raise DataError(f"'{path}' is damaged, or no reference for drift: {broken}.") from broken
+
+
+def _directions(told: dict[str, Any], tensors: dict[str, Any]) -> Directions | None:
+    if (plain := told.get("directions")) is None:
+        return None
+    arrays = {name: tensors[f"directions.{name}"] for name in _ARRAYS}
+    return Directions(**{name: plain[name] for name in _PLAIN}, **arrays)
 
 
 def _rebuilt(told: dict[str, Any], tensors: dict[str, Any]) -> Reference:

@@ -12,6 +12,7 @@ from leaven.data.given import given
 from leaven.evaluate.run import Run
 from leaven.operate.drift.columns import Values, values_of
 from leaven.operate.drift.comparing import LEAST, compare
+from leaven.operate.drift.directions import DIRECTED, Directions
 from leaven.operate.drift.drift import Drift, judged
 from leaven.operate.drift.features import by_encoder, compare_features, components
 from leaven.operate.drift.keeping import Kept, is_kept, keep, kept
@@ -35,8 +36,9 @@ class Watched:
         told: dict[str, Any],
         dataset: Dataset | None = None,
         run: Run | None = None,
+        directions: Directions | None = None,
     ) -> None:
-        self._kept = None if reference is None else Kept(reference, told)
+        self._kept = None if reference is None else Kept(reference, told, directions)
         self._told, self._dataset, self._run = told, dataset, run
 
     @classmethod
@@ -54,7 +56,7 @@ class Watched:
         """The reference that `leaven.watching.drift` describes."""
         if not isinstance(source, Dataset) and is_kept(source):
             found = kept(Path(source))
-            return cls(found.reference, found.told)
+            return cls(found.reference, found.told, directions=found.directions)
         run = None
         if isinstance(source, str | Path) and (Path(source) / "run.json").is_file():
             run = Run.load(source)
@@ -85,15 +87,12 @@ class Watched:
         return str(self._told["name"])
 
     def keep(self, path: Path) -> None:
-        """Write the reference, see `keeping.keep`; DataError where it is features alone."""
-        if self._kept is None:
-            raise DataError(
-                f"A reference of {self._told['modality']} records has no columns to keep. "
-                "Give the run or the data each time."
-            )
+        """Write the reference, see `keeping.keep`; of records without columns that of their
+        directions. DataError where there is neither.
+        """
         if not is_kept(path):
             raise DataError(f"A kept reference is named NAME.drift. Got '{path}'.")
-        keep(path, self._kept)
+        keep(path, self._kept or self._directed())
 
     def read(self, came: Any) -> Dataset:
         """New records, read as the reference was; labels are not looked for."""
@@ -124,8 +123,9 @@ class Watched:
             both = by_encoder(data, came, seed)
             features = compare_features(both, least=least, allowed=level_of(look, level), seed=seed)
         if self._kept is not None:
-            reference = self._kept.reference
-            sketch = reference.sketch(_values(came, self._told), *_parts(came, self._told))
+            reference, along = self._kept.reference, self._kept.directions
+            values = _values(came, self._told) if along is None else along.of_dataset(came)
+            sketch = reference.sketch(values, *_parts(came, self._told))
         elif both is not None:
             ours, theirs = components(both)
             reference = Reference.of(ours)
@@ -134,6 +134,17 @@ class Watched:
             raise DataError("No column is left to look at. Ignore fewer of them.")
         shifts = compare(reference, sketch, least=least, level=level, look=look)
         return judged(shifts, features, reference, sketch, least)
+
+    def _directed(self) -> Kept:
+        """The reference of records without columns, by their principal directions."""
+        dataset = self._dataset
+        if dataset is None or dataset.modality not in DIRECTED:
+            raise DataError(
+                f"A reference of {self._told['modality']} records has no columns to keep. "
+                "Give the run or the data each time."
+            )
+        directions, values = Directions.of(dataset)
+        return Kept(Reference.of(values), self._told, directions)
 
 
 def _values(dataset: Dataset, told: dict[str, Any]) -> dict[str, Values]:

@@ -61,6 +61,7 @@ def examine(
     tolerance: float = 0.03,
     level: float = 0.05,
     least: float = 0.03,
+    new: Any = None,
     clock: Callable[[], float] = time.time,
 ) -> Health:
     """Look at a service's live run.
@@ -72,6 +73,7 @@ def examine(
     tolerance : by how much the accuracy may be less than promised.
     level : the probability of a false alarm: of truths, ever; of each other kind, see `drift`.
     least : the share of records that must lie elsewhere for a column to have shifted.
+    new : records, of which two views are asked about, see `views`; None asks about none.
 
     Raises DataError where nothing is live, SettingError for settings out of range.
     """
@@ -105,10 +107,19 @@ def examine(
         *_beside(store, service, state, live, promise, since),
         unlabelled.strangeness(promise, hour),
         records,
+        *([] if new is None else [_viewed(store, live, new)]),
     )
     verdict = _verdict(signals)
     sentence = _sentence(verdict, signals, told, promise.accuracy.value)
     return Health(service, live, at, since, heard, verdict, sentence, signals, promise, told, drift)
+
+
+def _viewed(store: Store, live: Named, new: Any) -> Signal:
+    """Agreement of two views of new records."""
+    from leaven.operate.health.views import views  # asks the model itself, and loads torch
+
+    run = Registry(store).load(live.run, live.digest)
+    return views(run, run.dataset(new))
 
 
 def _beside(

@@ -63,7 +63,7 @@ def promise_of(folder: Path, told: Mapping[str, Any]) -> Promise:
     for name, step in (("calibration", _judged), ("answers", _answered), ("frame", _framed)):
         try:
             bare = step(bare, folder, told)
-        except (LeavenError, OSError, KeyError) as reason:
+        except (LeavenError, OSError, KeyError, ValueError) as reason:  # a damaged file is one
             gone = f"The files of the run are not at '{folder}'."
             why[name] = str(reason) if isinstance(reason, LeavenError) else gone
     return bare
@@ -109,6 +109,6 @@ def _framed(bare: Promise, folder: Path, told: Mapping[str, Any]) -> Promise:
     if reference is None:
         raise DataError(
             f"No reference for drift was kept of the {told['dataset']['modality']} records of this "
-            "run: they were not at hand at its release, or have no columns to count."
+            "run: they were not at hand at its release, or are nodes of a graph."
         )
     return replace(bare, frame=Frame(reference))

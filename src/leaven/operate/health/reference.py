@@ -10,18 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from leaven.core.errors import DataError, LeavenError
-from leaven.operate.drift.keeping import kept
+from leaven.operate.drift.directions import DIRECTED
+from leaven.operate.drift.keeping import Kept, kept
 from leaven.operate.drift.reference import Reference
 
 if TYPE_CHECKING:
     from leaven.evaluate.run import Run
 
-__all__ = ["REFERENCE", "SKETCHED", "keep_reference", "reference_of"]
+__all__ = ["COUNTED", "REFERENCE", "keep_reference", "kept_of", "reference_of"]
 
 #: Its file, within the run's folder.
 REFERENCE = "reference.drift"
-#: Modalities of records whose columns are counted.
-SKETCHED = ("tabular", "text")
+#: Modalities of records that are counted: by their columns, or by their directions.
+COUNTED = ("tabular", "text", *DIRECTED)
 _SAID = logging.getLogger(__name__)
 
 
@@ -29,13 +30,13 @@ def keep_reference(run: Run) -> str:
     """Write the reference of a run from its records, where there is none yet.
 
     Returns why there is none, "" where there is: the records may not be at hand any more, be others
-    than those of the run, or have no columns to sketch. A release does not hang on it.
+    than those of the run, or be nodes of a graph. A release does not hang on it.
     """
     path, told = run.folder / REFERENCE, run.story["dataset"]
     if path.is_file():
         return ""
-    if told["modality"] not in SKETCHED:
-        return f"{told['modality']} records have no columns to count."
+    if told["modality"] not in COUNTED:
+        return f"{told['modality']} records cannot be counted."
     from leaven.operate.drift.watched import Watched  # looks at features too, and loads torch
 
     try:
@@ -49,10 +50,16 @@ def keep_reference(run: Run) -> str:
     return ""
 
 
-def reference_of(folder: Path) -> Reference | None:
-    """The reference of the run in a folder; None where none was kept.
+def kept_of(folder: Path) -> Kept | None:
+    """What was kept of the run in a folder; None where nothing was.
 
-    Raises DataError for one that is damaged, SealedError for one that no key opens.
+    Raises DataError for what is damaged, SealedError for what no key opens.
     """
     path = folder / REFERENCE
-    return kept(path).reference if path.is_file() else None
+    return kept(path) if path.is_file() else None
+
+
+def reference_of(folder: Path) -> Reference | None:
+    """The reference alone; None and raises as `kept_of`."""
+    found = kept_of(folder)
+    return None if found is None else found.reference

@@ -23,7 +23,7 @@ from leaven.operate.health.reading import Answers
 from leaven.operate.health.signal import ALARM, GOOD, UNTOLD, Signal, untold
 
 __all__ = ["accuracy", "agreement", "classes", "confidence", "coverage", "drift", "entropy",
-           "strangeness"]  # fmt: skip
+           "fallen", "strangeness"]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 
@@ -62,8 +62,8 @@ def accuracy(promise: Promise, came: Answers, tolerance: float) -> Signal:
 def confidence(promise: Promise, came: Answers) -> Signal:
     """Whether the model has become less sure of its answers."""
     advice = "The records have become harder or others. See the records below, and label some."
-    return _fallen("confidence", "It is sure of its answers to", promise, promise.confidence,
-                   came.confidence, _MARGIN, advice)  # fmt: skip
+    return fallen("confidence", "It is sure of its answers to", promise.confidence,
+                  came.confidence, _MARGIN, advice, promise.why.get("answers", ""))  # fmt: skip
 
 
 def entropy(promise: Promise, came: Answers) -> Signal:
@@ -72,8 +72,9 @@ def entropy(promise: Promise, came: Answers) -> Signal:
         "It has become surer of everything: see whether the records are empty or all alike, or a "
         "model was released that has collapsed (leaven rollback)."
     )
-    return _fallen("entropy", "What it leaves open, as a share of the highest entropy, is",
-                   promise, promise.entropy, came.entropy, _MARGIN, advice)  # fmt: skip
+    return fallen("entropy", "What it leaves open, as a share of the highest entropy, is",
+                  promise.entropy, came.entropy, _MARGIN, advice,
+                  promise.why.get("answers", ""))  # fmt: skip
 
 
 def coverage(promise: Promise, came: Answers) -> Signal:
@@ -82,7 +83,8 @@ def coverage(promise: Promise, came: Answers) -> Signal:
                    for side in (came.confidence, promise.confidence))  # fmt: skip
     advice = "A fit on these records would learn from fewer of them. Label some."
     said = f"Guesses of {percent(_SURE, 0)} or more, as pseudo-labels are made of, are"
-    return _fallen("coverage", said, promise, before, now, 2 * _MARGIN, advice)
+    why = promise.why.get("answers", "")
+    return fallen("coverage", said, before, now, 2 * _MARGIN, advice, why)
 
 
 def classes(promise: Promise, came: Answers, level: float, look: int) -> Signal:
@@ -171,19 +173,27 @@ def drift(
                   came.n), found  # fmt: skip
 
 
-def _fallen(
-    name: str, said: str, promise: Promise, before: Floats, now: Floats, margin: float, advice: str
-) -> Signal:
-    """Whether a mean of shares is lower than it was by more than a margin."""
+def fallen(
+    name: str, said: str, before: Floats, now: Floats, margin: float, advice: str, why: str,
+    what: str = "answers",
+) -> Signal:  # fmt: skip
+    """Whether a mean of shares is lower than it was by more than a margin.
+
+    Parameters
+    ----------
+    before, now : (m,) and (n,) in [0, 1].
+    why : there is nothing before, where there is not.
+    what : is counted.
+    """
     if not len(before):
-        return untold(name, promise.why["answers"])
+        return untold(name, why)
     if not len(now):
         return untold(name, "No answer was logged in this time.", _FEW)
     value, reference = float(now.mean()), float(before.mean())
     fell, most = difference_bounds(Bets(before), Bets(now), _SIDE)
     low, high = max(reference - most, 0.0), min(reference - fell, 1.0)
     sentence = (
-        f"{said} {_span(value, low, high)} ({count(len(now))} answers); it was {percent(reference)}"
+        f"{said} {_span(value, low, high)} ({count(len(now))} {what}); it was {percent(reference)}"
         f" ({points(value - reference)} points)."
     )
     told = (value, low, high, reference, len(now))

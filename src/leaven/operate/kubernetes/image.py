@@ -1,4 +1,5 @@
-"""The Dockerfile of the image: built in one stage, run from another without tools, as nobody."""
+"""The Dockerfile of the image: built in one stage, run from another without tools, as nobody; and
+one that puts Ray into it."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import leaven
 from leaven.operate.kubernetes.plan import HOME
 from leaven.operate.kubernetes.pods import USER
 
-__all__ = ["WHEELS", "dockerfile"]
+__all__ = ["WHEELS", "dockerfile", "dockerfile_with_ray"]
 
 #: What stands in the folder of wheels, which the build reads.
 WHEELS = """\
@@ -42,3 +43,24 @@ CMD ["--help"]
 def dockerfile() -> str:
     """The text, for this version of Leaven."""
     return _TEXT.format(version=leaven.__version__, user=USER, home=HOME)
+
+
+_WITH_RAY = """\
+# docker build --tag registry.example.org/leaven-ray:{version} image/ray
+ARG LEAVEN={image}
+FROM $LEAVEN
+ARG RAY=2.60.0
+USER root
+# The probes of KubeRay ask by wget, and its shells are login shells, which forget the PATH.
+RUN apt-get update && apt-get install --yes --no-install-recommends wget \\
+ && rm -rf /var/lib/apt/lists/* \\
+ && /opt/leaven/bin/pip install --no-cache-dir "ray[default]==$RAY" \\
+ && echo 'export PATH=/opt/leaven/bin:$PATH' > /etc/profile.d/leaven.sh
+USER {user}:{user}
+ENTRYPOINT []
+"""
+
+
+def dockerfile_with_ray(image: str) -> str:
+    """The text, on top of the image that serves."""
+    return _WITH_RAY.format(version=leaven.__version__, user=USER, image=image)

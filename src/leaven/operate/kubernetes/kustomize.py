@@ -1,7 +1,7 @@
 """The folder: bases that are written anew each time, overlays that belong to whoever runs them.
 
-base/       shared, serve, review, fit: rewritten by each call
-once/       what is applied by itself: a Job of fits, the desk
+base/       shared, serve, review, fit, loop: rewritten by each call
+once/       what is applied by itself: a Job of fits, a RayJob of one, the desk
 overlays/   local, production: written once, then the user's
 image/      the Dockerfile, written once
 """
@@ -15,11 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from leaven.core.errors import SettingError
-from leaven.operate.kubernetes import asking, serving, training
-from leaven.operate.kubernetes.image import WHEELS, dockerfile
+from leaven.operate.kubernetes import asking, ray, serving, training
+from leaven.operate.kubernetes.image import WHEELS, dockerfile, dockerfile_with_ray
 from leaven.operate.kubernetes.kserve import inference
 from leaven.operate.kubernetes.plan import Plan
-from leaven.operate.kubernetes.shared import account, claim, reach, reach_of_gateways
+from leaven.operate.kubernetes.shared import (
+    account,
+    claim,
+    reach,
+    reach_of_gateways,
+    reach_of_operator,
+)
 from leaven.operate.kubernetes.text import as_yaml
 
 __all__ = ["Written", "write"]
@@ -50,6 +56,8 @@ def write(plan: Plan, folder: Path) -> Written:
     ours = {path: _HEAD + as_yaml(told) for path, told in _bases(plan).items()}
     once = {path: _YOURS + as_yaml(told) for path, told in _overlays(plan).items()}
     once |= {"image/Dockerfile": dockerfile(), "image/wheels/README": WHEELS}
+    if plan.training is not None and plan.training.ray:
+        once["image/ray/Dockerfile"] = dockerfile_with_ray(plan.image)
     kept = tuple(sorted(path for path in once if (folder / path).exists()))
     new = ours | {path: text for path, text in once.items() if path not in kept}
     for path, text in sorted(new.items()):
@@ -74,6 +82,14 @@ def _bases(plan: Plan) -> Manifests:
         if plan.training.schedule:
             parts["fit"]["cronjob"] = training.fit_again(plan, plan.training)
         once["fit"] = {"job": training.fit(plan, plan.training)}
+        if plan.training.ray:
+            network = reach_of_operator(plan, ray.RAY, ray.DASHBOARD, ray.OPERATOR)
+            once["ray"] = {"rayjob": ray.ray_job(plan, plan.training), "network": network}
+    if plan.looping is not None:
+        parts["loop"] = {
+            "cronjob": training.loop(plan, plan.looping),
+            "network": reach(plan, training.LOOP, None),
+        }
     found: Manifests = {"base/kustomization.yaml": _kustomization(parts)}
     for home, group in (("base", parts), ("once", once)):
         for part, manifests in group.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from leaven.core.budget import Budget
 from leaven.core.errors import SettingError
 
-__all__ = ["DATA", "HOME", "RUNS", "Plan", "Review", "Training"]
+__all__ = ["DATA", "HOME", "RUNS", "Looping", "Plan", "Review", "Training"]
 
 #: Where the volume stands in every container. The registry keeps a run's folder as a path, so it
 #: must be the same where a run is made, released and served.
@@ -49,7 +49,8 @@ class Training:
     """Fits in the cluster.
 
     `data` is a path in the volume or an address; `seeds` fits run side by side, which differ in
-    their seed; with a `schedule` (five fields, as cron has them) one runs again and again.
+    their seed; with a `schedule` (five fields, as cron has them) one runs again and again. `ray` is
+    an image that has Ray besides, for one fit as a RayJob.
     """
 
     data: str
@@ -60,6 +61,7 @@ class Training:
     schedule: str = ""
     cpu: str = "2"
     memory: str = "8Gi"
+    ray: str = ""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"(https|s3|gs)://\S+", self.data):
@@ -71,7 +73,32 @@ class Training:
         _whole("seeds", self.seeds, 1, 1000)
         _quantities(self.cpu, self.memory, "fit_")
         if self.schedule:
-            _matching("schedule", self.schedule, _CRON, "five fields as cron has them: 0 3 * * 1")
+            _matching("schedule", self.schedule, _CRON, _FIELDS)
+        if self.ray:
+            _image("ray", self.ray)
+            if "$" in self.data + self.label + self.method:
+                raise SettingError(
+                    "ray", "left out where data, label or method have a $", self.ray,
+                    "Ray hands the command to a shell.",
+                )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Looping:
+    """The loop of the service, which goes on by a schedule.
+
+    `config` is the policy's file in the volume; what it names must stand in the volume too.
+    """
+
+    config: str
+    schedule: str = "*/15 * * * *"
+    cpu: str = "2"
+    memory: str = "8Gi"
+
+    def __post_init__(self) -> None:
+        _in_volume("loop", self.config)
+        _matching("loop_schedule", self.schedule, _CRON, _FIELDS)
+        _quantities(self.cpu, self.memory, "fit_")
 
 
 @dataclass(frozen=True)
@@ -111,16 +138,12 @@ class Plan:
     canary: int | None = None
     review: Review | None = None
     training: Training | None = None
+    looping: Looping | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.service.startswith("-") or not self.service.isprintable():
             raise SettingError("service", "a name with letters or digits, no - first", self.service)
-        _matching("image", self.image, _IMAGE, "an image such as registry.example.org/leaven:0.1.0")
-        if ":" not in self.image.rpartition("/")[2] or self.image.endswith(":latest"):
-            raise SettingError(
-                "image", "one with a tag or digest that stays what it is", self.image,
-                "With a tag that moves, copies of one server differ.",
-            )  # fmt: skip
+        _image("image", self.image)
         _matching("secret", self.secret, _LABEL, _NAMES, most=63)
         if self.storage_class:
             _matching("storage_class", self.storage_class, _HOST, _NAMES)
@@ -149,6 +172,7 @@ class Plan:
         return plain.strip("-")[:_MOST_SIGNS].strip("-")
 
 
+_FIELDS = "five fields as cron has them: 0 3 * * 1"
 _NAMES = "lower-case letters, digits and hyphens, as Kubernetes names things"
 
 
@@ -157,6 +181,15 @@ def _matching(
 ) -> None:
     if len(value) > most or not pattern.fullmatch(value):
         raise SettingError(parameter, wanted, value)
+
+
+def _image(parameter: str, image: str) -> None:
+    _matching(parameter, image, _IMAGE, "an image such as registry.example.org/leaven:0.1.0")
+    if ":" not in image.rpartition("/")[2] or image.endswith(":latest"):
+        raise SettingError(
+            parameter, "one with a tag or digest that stays what it is", image,
+            "With a tag that moves, copies of one server differ.",
+        )  # fmt: skip
 
 
 def _in_volume(parameter: str, path: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from leaven.operate.kubernetes.plan import Plan
 from leaven.operate.kubernetes.pods import meta, selector
 
-__all__ = ["account", "claim", "reach", "reach_of_gateways"]
+__all__ = ["account", "claim", "reach", "reach_of_gateways", "reach_of_operator"]
 
 _PART = "shared"
 _DNS, _POSTGRES, _HTTPS = 53, 5432, 443
@@ -53,6 +53,15 @@ def reach(plan: Plan, component: str, port: int | None) -> dict[str, Any]:
 def reach_of_gateways(plan: Plan, component: str) -> dict[str, Any]:
     """The same where gateways and their helpers in the pod stand before it, at ports of theirs."""
     return _policy(plan, component, [{"from": [{"namespaceSelector": {}}]}])
+
+
+def reach_of_operator(
+    plan: Plan, component: str, port: int, operator: dict[str, str]
+) -> dict[str, Any]:
+    """The same where an operator asks too, at that port, from whichever namespace it stands in."""
+    anywhere = {"namespaceSelector": {}, "podSelector": {"matchLabels": operator}}
+    ports = [{"protocol": "TCP", "port": port}]
+    return _policy(plan, component, [{"from": [{"podSelector": {}}, anywhere], "ports": ports}])
 
 
 def _policy(plan: Plan, component: str, entries: list[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 Labels hold what the operator chose or what this program knows: the service, runs and versions that
 are loaded, routes by their template, states. Nothing that comes with a request is ever a label. The
-service is the label `model`, for `service` is one that Prometheus gives targets itself.
+service is the label `model`, for `service` is one that Prometheus gives targets itself. Fits have
+the name of their data instead (`data`).
 Names follow https://prometheus.io/docs/practices/naming/.
 """
 
@@ -18,7 +19,7 @@ COUNTER, GAUGE, HISTOGRAM = "counter", "gauge", "histogram"
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 #: The same of records that are asked at once.
 _RECORDS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-_MODEL = ("model", "run", "version", "place")
+_MODEL, _DATA = ("model", "run", "version", "place"), ("data",)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,30 @@ METRICS: Mapping[str, Metric] = {
         Metric("leaven_loop_cycles_total", COUNTER, "Cycles that the retraining loop began."),
         Metric("leaven_loop_last_event_timestamp_seconds", GAUGE,
                "When something happened in the retraining loop last."),
+        Metric("leaven_fit_info", GAUGE, "The last fit of a data set that ended well; always 1.",
+               ("data", "run", "method", "kept", "outcome")),
+        Metric("leaven_fit_success_timestamp_seconds", GAUGE, "When it ended.", _DATA),
+        Metric("leaven_fit_seconds", GAUGE, "How long it took.", _DATA),
+        Metric("leaven_fit_cpu_seconds", GAUGE, "Its processor time.", _DATA),
+        Metric("leaven_fit_steps", GAUGE, "Its training steps, of all folds and both models.",
+               _DATA),
+        Metric("leaven_fit_peak_memory_bytes", GAUGE, "The most memory that it had.", _DATA),
+        Metric("leaven_fit_records", GAUGE, "The records that it was given.", _DATA),
+        Metric("leaven_fit_labelled_records", GAUGE, "Those of them that had a label.", _DATA),
+        Metric("leaven_fit_quarantined_records", GAUGE, "Records that could not be used.", _DATA),
+        Metric("leaven_fit_accuracy", GAUGE, "Its accuracy on records that were held out.", _DATA),
+        Metric("leaven_fit_accuracy_low", GAUGE, "The lower end of that figure's interval.", _DATA),
+        Metric("leaven_fit_baseline_accuracy", GAUGE,
+               "The accuracy of the supervised baseline on the same records.", _DATA),
+        Metric("leaven_fit_calibration_error", GAUGE, "Its expected calibration error.", _DATA),
+        Metric("leaven_fit_pseudo_label_coverage", GAUGE,
+               "The share of unlabelled records of which it is sure.", _DATA),
+        Metric("leaven_fit_state", GAUGE, "1 for how the latest fit of a data set stands.",
+               ("data", "state")),
+        Metric("leaven_fit_progress_ratio", GAUGE, "How much of the latest fit is done.", _DATA),
+        Metric("leaven_fit_updated_timestamp_seconds", GAUGE,
+               "When the latest fit was last heard of: long ago while it runs, and it was killed.",
+               _DATA),
         Metric("process_cpu_seconds_total", COUNTER, "Processor time, by worker.", ("worker",)),
         Metric("process_resident_memory_bytes", GAUGE, "Memory in use, by worker.", ("worker",)),
         Metric("process_start_time_seconds", GAUGE, "When the process began, by worker.",

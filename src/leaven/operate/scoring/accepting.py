@@ -8,6 +8,7 @@ see `leaven.label.trust.gate`: each truth of a record that the rule accepts is a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,17 +40,27 @@ class Acceptance:
     rule : as a method's row prints it: "AtLeast(0.95)".
     classes : the names of the model's classes.
     gate : None accepts all that the rule does.
+    hold : says why nothing may be accepted now, "" where it may; asked of each that would be.
+        None lets all be.
 
     Raises SettingError for another rule.
     """
 
-    def __init__(self, rule: str, classes: tuple[str, ...], gate: Gate | None = None) -> None:
+    def __init__(
+        self,
+        rule: str,
+        classes: tuple[str, ...],
+        gate: Gate | None = None,
+        hold: Callable[[], str] | None = None,
+    ) -> None:
         accept = read_choice("accept", rule)
         if not isinstance(accept, _RULES):
             names = ", ".join(kind.__name__ for kind in _RULES)
             raise SettingError("accept", f"one of {names}: a stream has no training", rule)
         self._rule: Accept = accept
-        self._classes, self._gate = classes, gate
+        self._classes, self._gate, self._hold = classes, gate, hold
+        #: Guesses that were held back, though rule and gate would have them.
+        self.held = 0
         problem: Any = SimpleNamespace(classes=len(classes))
         network: Any = None
         self._memory: Any = accept.state(problem, network)
@@ -76,7 +87,11 @@ class Acceptance:
         if truth is not None:
             self._audit(named, truth)
             return False
-        return self._gate is None or self._verdicts[named].accepts
+        if self._gate is not None and not self._verdicts[named].accepts:
+            return False
+        held = self._hold is not None and bool(self._hold())
+        self.held += held
+        return not held
 
     def told(self) -> list[dict[str, Any]]:
         """What the gate says of each class; empty without one."""
@@ -93,6 +108,7 @@ class Acceptance:
             "memory": {name: value.tolist() for name, value in memory.items()},
             "named": self._named,
             "right": [int(one) for one in self._right],
+            "held": self.held,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -103,6 +119,7 @@ class Acceptance:
                 self._memory.load_state_dict(held)
             self._named = [int(one) for one in state["named"]]
             self._right = [bool(one) for one in state["right"]]
+            self.held = int(state.get("held", 0))  # states of before have none
             if len(self._named) != len(self._right):
                 raise ValueError("its answers do not fit together")
             if self._named and not 0 <= min(self._named) <= max(self._named) < len(self._classes):

@@ -40,12 +40,14 @@ _STREAMED = ("text", "tabular", "embedding", "series")
 
 @dataclass
 class Streamed:
-    """What a stream came to: lines answered, of these errors and truths, pseudo-labels accepted."""
+    """What a stream came to: lines answered, of these errors and truths, pseudo-labels accepted and
+    held back by a pause."""
 
     lines: int = 0
     errors: int = 0
     truths: int = 0
     accepted: int = 0
+    held: int = 0
     recalibration: dict[str, Any] | None = None
     gate: list[dict[str, Any]] = field(default_factory=list)
 
@@ -122,7 +124,7 @@ class Stream:
             shares = zip(self._answering.classes, told["shares"], strict=True)
             found.recalibration = told | {"shares": dict(shares)}
         if self._acceptance is not None:
-            found.gate = self._acceptance.told()
+            found.gate, found.held = self._acceptance.told(), self._acceptance.held
         return found
 
     def _answer(

@@ -2,13 +2,15 @@
 
 Who answers puts records into a short line in memory; a thread counts them on the grid of their
 model's reference (`operate.health.frame`) and writes one row an hour, model and process. Where more
-come than can be counted the newest are left out, and told. A model without a reference, or of
-pictures, sounds, series or vectors, is not counted.
+come than can be counted the newest are left out, and told. Of pictures, sounds, series and vectors,
+which have to be decoded once more for it, a few are drawn (`operate.drift.directions`). A model
+without a reference is not counted.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 import uuid
@@ -16,12 +18,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from sqlalchemy import delete
 
 from leaven.core.errors import LeavenError, StoreError
-from leaven.operate.drift.columns import values_of
+from leaven.operate.drift.columns import Values, values_of
+from leaven.operate.drift.directions import DIRECTED, Directions
 from leaven.operate.health.frame import Frame, Hour
-from leaven.operate.health.reference import SKETCHED, reference_of
+from leaven.operate.health.reference import COUNTED, kept_of
 from leaven.operate.registry import Registry
 from leaven.serve.models.loading import Loaded
 from leaven.serve.models.records import Record
@@ -35,6 +39,7 @@ _SAID = logging.getLogger(__name__)
 _HOUR = 3600
 _KEPT_HOURS = 24 * 90
 _UNWRITTEN = 48  # hours that may wait where the store is down
+_DECODED, _HEAVY = 64, 32 << 20  # records that are decoded between two writings; their bytes
 
 
 class _Came(NamedTuple):
@@ -43,6 +48,22 @@ class _Came(NamedTuple):
     model: Loaded
     hour: int
     records: Sequence[Record]
+
+
+class _Counter(NamedTuple):
+    """How records of a model are counted; `directions` make columns of those that have none."""
+
+    frame: Frame
+    directions: Directions | None
+
+    def counts(self, model: Loaded, records: Sequence[Record]) -> Hour:
+        """Count records as their reference was."""
+        return self.frame.count(self._values(model, records))
+
+    def _values(self, model: Loaded, records: Sequence[Record]) -> dict[str, Values]:
+        if self.directions is None:
+            return values_of(model.reader.dataset(records)[0])
+        return self.directions.of_records(records)
 
 
 class Sketcher:
@@ -69,7 +90,8 @@ class Sketcher:
         self._process = uuid.uuid4().hex
         self._line: deque[_Came] = deque()
         self._waiting = 0
-        self._frames: dict[str, Frame | None] = {}
+        self._share, self._came = 1.0, 0  # of records that are decoded: drawn, and all of them
+        self._counters: dict[str, _Counter | None] = {}
         self._hours: dict[tuple[str, int], Hour] = {}
         self._unwritten: set[tuple[str, int]] = set()
         self._pruned = 0
@@ -94,7 +116,10 @@ class Sketcher:
 
     def add(self, model: Loaded, records: Sequence[Record]) -> None:
         """Let these be counted soon. Never waits, never fails."""
-        if model.modality not in SKETCHED or self._frames.get(model.digest, True) is None:
+        if model.modality not in COUNTED or self._counters.get(model.digest, True) is None:
+            return
+        if model.modality in DIRECTED:
+            self._add_few(model, records)
             return
         with self._lock:
             if self._waiting + len(records) > self._most:
@@ -105,11 +130,25 @@ class Sketcher:
             if self._waiting > self._most // 4:
                 self._wake.set()
 
+    def _add_few(self, model: Loaded, records: Sequence[Record]) -> None:
+        """Some of these, drawn so that about as many come as can be decoded."""
+        drawn = [one for one in records if random.random() < self._share]
+        with self._lock:
+            self._came += len(records)
+            room = max(_DECODED - self._waiting, 0)
+            kept = drawn[:room] if sum(map(_size, drawn)) < _HEAVY // _DECODED * room else []
+            self.dropped += len(drawn) - len(kept)
+            if kept:
+                self._line.append(_Came(model, int(self._clock() // _HOUR), kept))
+                self._waiting += len(kept)
+
     def look(self) -> None:
         """Count what waits, and write what is not written yet. What goes wrong is told."""
         try:
             self._count()
             self._write()
+            with self._lock:
+                self._share, self._came = min(1.0, _DECODED / max(self._came, 1)), 0
             problem = ""
         except LeavenError as failed:
             problem = str(failed)
@@ -147,15 +186,15 @@ class Sketcher:
                 if not self._line:
                     return
                 model, hour = self._line[0].model, self._line[0].hour
-                frame_known = model.digest in self._frames
-            if not frame_known:
-                self._frames[model.digest] = self._frame(model)  # StoreError leaves all waiting
+                known = model.digest in self._counters
+            if not known:
+                self._counters[model.digest] = self._counter(model)  # StoreError leaves all waiting
             records = self._taken(model, hour)
-            frame = self._frames[model.digest]
-            if frame is None:
+            counter = self._counters[model.digest]
+            if counter is None:
                 continue
             try:
-                found = frame.count(values_of(model.reader.dataset(records)[0]))
+                found = counter.counts(model, records)
             except Exception:
                 self.dropped += len(records)
                 raise
@@ -174,23 +213,23 @@ class Sketcher:
             self._waiting -= len(records)
         return records
 
-    def _frame(self, model: Loaded) -> Frame | None:
+    def _counter(self, model: Loaded) -> _Counter | None:
         try:
             folder = Registry(self._store).get(model.run, model.digest).folder
-            reference = reference_of(folder)
+            kept = kept_of(folder)
         except StoreError:
             raise
         except LeavenError as failed:
             _SAID.warning("Drift of '%s' is not watched: %s", model.run, failed)
             return None
-        return None if reference is None else Frame(reference)
+        return None if kept is None else _Counter(Frame(kept.reference), kept.directions)
 
     def _write(self) -> None:
         now = int(self._clock() // _HOUR)
         for key in sorted(self._unwritten, key=lambda one: one[1]):
-            hour, frame = self._hours[key], self._frames[key[0]]
-            assert frame is not None  # or there were no counts
-            row = {"n": hour.n, "strange": hour.strange, "counts": frame.told(hour)}
+            hour, counter = self._hours[key], self._counters[key[0]]
+            assert counter is not None  # or there were no counts
+            row = {"n": hour.n, "strange": hour.strange, "counts": counter.frame.told(hour)}
             keys = {"service": self._service, "digest": key[0], "hour": key[1]}
             with self._store.write() as connection:
                 put(connection, sketches, keys | {"process": self._process}, row)
@@ -205,3 +244,10 @@ class Sketcher:
             if key[1] >= now - 1 or (key in self._unwritten and key[1] > now - _UNWRITTEN)
         }
         self._unwritten &= self._hours.keys()
+
+
+def _size(record: Record) -> int:
+    """Bytes of the files and numbers of a record, about."""
+    return sum(
+        len(cell) if isinstance(cell, bytes) else 8 * int(np.size(cell)) for cell in record.values()
+    )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import time
-
 import sqlalchemy as sa
 from alembic import op
-
-from leaven.store.audit import begin
 
 revision = "0006"
 down_revision = "0005"
 
 
 def upgrade() -> None:
-    """Make the table, and its first entry: how much of the histories is older than the log."""
+    """Make the table. Its first entry is written when all steps were taken, see `Store`."""
     op.create_table(
         "audit",
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
@@ -29,4 +25,3 @@ def upgrade() -> None:
         sa.UniqueConstraint("previous", name=op.f("uq_audit_previous")),
     )
     op.create_index("ix_audit_what", "audit", ["what", "number"])
-    begin(op.get_bind(), at=time.time())
