@@ -14,6 +14,7 @@ from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.evaluate import stages
 from leaven.evaluate.folder import RunFolder
+from leaven.evaluate.spending import Meter, Spent
 from leaven.evaluate.stages import Cost, Pace, Stage, plan_pace, renew_pace
 
 NONE = np.zeros(0, np.int64)
@@ -31,7 +32,7 @@ COSTS = {"supervised": Cost(1.0, 0.01), "fixmatch": Cost(1.0, 0.04)}
 @pytest.fixture
 def still(monkeypatch):
     """A clock that stands at what was spent before."""
-    monkeypatch.setattr(RunFolder, "elapsed", property(lambda folder: folder._base))
+    monkeypatch.setattr(Meter, "seconds", property(lambda meter: meter._before.seconds))
 
 
 def test_steps_are_so_many_that_all_fits_fill_the_budget(monkeypatch, still, tmp_path: Path):
@@ -67,7 +68,7 @@ def test_the_final_fits_get_what_the_folds_left_but_no_fewer_steps(still, tmp_pa
     assert slow.final == pytest.approx((48 - 2) / 0.09, abs=3)
     assert again == slow, "a run that is continued keeps its pace"
     with RunFolder(tmp_path / "late") as folder:
-        folder._base = 49.0
+        folder._meter = Meter(Spent(49.0))
         late = renew_pace(Recipe(budget="50s"), Pace(200, COSTS), FINALS, took, folder)
     assert late.final == late.least == 100
 

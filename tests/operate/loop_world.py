@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from leaven.data.dataset import Dataset
 from leaven.evaluate.run import Run
+from leaven.operate.costs.prices import Prices
 from leaven.operate.loop.bench import Fitting
 from leaven.operate.loop.journal import Journal, Standing
 from leaven.operate.loop.loop import Loop, Step
@@ -56,7 +57,7 @@ class World:
         self.data = home / "wine.csv"
         self.lines = Path(source.story["dataset"]["source"]).read_text().splitlines(keepends=True)
         self.data.write_text("".join(self.lines))
-        self.fits = Fits(source)
+        self.fits, self.prices = Fits(source), Prices()
         told: dict[str, Any] = {
             "data": str(self.data), "runs": str(home / "runs"), "fit": {"label": "label"},
             "trigger": {"days": 7}, "ask": {"count": 3, "strategy": "margin"},
@@ -66,11 +67,16 @@ class World:
         self.releases = Releases(store, SERVICE, clock=self.clock)
         self.journal = Journal(store, SERVICE, clock=self.clock)
 
+    def change(self, **policy: Any) -> None:
+        """Another policy from now on."""
+        self.policy = Policy.build(self.policy.model_dump() | policy)
+
     def loop(self, fit: Fitting | None = None) -> Loop:
         canary = {"requests": 5, "minutes": 0}
         return Loop(
-            self.store, SERVICE, self.policy, fit or self.fits, canary=canary, clock=self.clock
-        )
+            self.store, SERVICE, self.policy, fit or self.fits, canary=canary, prices=self.prices,
+            clock=self.clock,
+        )  # fmt: skip
 
     def run(self) -> list[Step]:
         return list(self.loop().run())

@@ -5,6 +5,7 @@
     │   └── UnknownNameError     no such method, encoder, column …; suggests near ones
     ├── DataError            the records cannot be used
     ├── RunError             a run folder is busy, damaged or not a run
+    ├── CapError             what may be spent is spent; what was done is kept
     ├── StoreError           the database cannot be reached, read or written
     ├── SealedError          what is encrypted cannot be opened with the keys that there are
     ├── DamagedError         what is encrypted is not what was written
@@ -12,15 +13,16 @@
     └── MissingExtraError    an optional package is not installed; names the extra
 
 Every message says what was wrong, what was wanted, what came, and what to do.
-The command line prints any of them without a traceback and exits with 2.
+The command line prints any of them without a traceback and exits with 2; with 1 for a CapError.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "CapError",
     "DamagedError",
     "DataError",
     "LeavenError",
@@ -78,6 +80,17 @@ class DataError(LeavenError):
 
 class RunError(LeavenError):
     """A run folder is busy, damaged, or is no run at all."""
+
+
+class CapError(LeavenError):
+    """Work stopped at a cap that was set. What was done is kept, and can be gone on with.
+
+    `spent` is what it took so far, by name, such as `cpu_seconds`.
+    """
+
+    def __init__(self, message: str, spent: Mapping[str, float]) -> None:
+        self.spent = spent
+        super().__init__(message)
 
 
 class StoreError(LeavenError):

@@ -1,15 +1,21 @@
-"""Typed settings from plain values, and one sentence on what is wrong with them."""
+"""Typed settings from plain values or a TOML file, and one sentence on what is wrong with them."""
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from leaven.core.errors import LeavenError, SettingError, UnknownNameError
 
-__all__ = ["built"]
+__all__ = ["CONFIG", "built", "tables"]
+
+#: Where settings are looked for if no file is named.
+CONFIG = "leaven.toml"
+_LARGEST = 1_000_000  # bytes of a configuration
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -45,6 +51,24 @@ def built(
             raise SettingError(place, missing, None) from None
         wanted = first["msg"].removeprefix("Input should be ")
         raise SettingError(place, wanted, first["input"]) from None
+
+
+def tables(file: Path, fix: str = "") -> dict[str, Any]:
+    """The tables of a TOML file; `fix` is what to do where there is no such file.
+
+    Raises SettingError where it cannot be read, is too large, or is no TOML.
+    """
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_LARGEST + 1)
+    except OSError as missing:
+        raise SettingError("config", "a readable TOML file", str(file), fix) from missing
+    if len(content) > _LARGEST:
+        raise SettingError("config", f"at most {_LARGEST} bytes", str(file))
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as broken:
+        raise SettingError("config", "valid TOML", f"{file}: {broken}") from None
 
 
 def _within(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:

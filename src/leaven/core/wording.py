@@ -6,6 +6,8 @@ One decimal, thin spaces, a true minus, durations in words.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 __all__ = [
     "MINUS",
@@ -14,11 +16,15 @@ __all__ = [
     "count",
     "decimal",
     "duration",
+    "gained",
     "many",
+    "money",
     "percent",
     "points",
     "records",
     "roughly",
+    "seconds",
+    "size",
     "span",
 ]
 
@@ -27,6 +33,7 @@ THIN = "\u202f"
 MINUS = "\u2212"
 MISSING = "\u2013"
 
+_SIZES = ("B", "kB", "MB", "GB", "TB")
 _UNITS = (("d", 86400), ("h", 3600), ("min", 60), ("s", 1))
 
 
@@ -63,6 +70,40 @@ def points(difference: float | None, *, sign: bool = True) -> str:
     return decimal(None if difference is None else 100 * difference, sign=sign)
 
 
+def size(number: float | None) -> str:
+    """A number of bytes, in the unit in which it has few digits.
+
+    >>> [size(n).replace(THIN, " ") for n in (12, 48_200, 622_276_608, 3.4e12)]
+    ['12 B', '48 kB', '622 MB', '3.4 TB']
+    """
+    if number is None or not math.isfinite(number) or number < 0:
+        return MISSING
+    power = min(len(_SIZES) - 1, int(math.log10(max(number, 1)) // 3))
+    value = number / 1000**power
+    return f"{decimal(value, 1 if value < 10 and power else 0)}{THIN}{_SIZES[power]}"
+
+
+def seconds(number: float | None) -> str:
+    """Seconds that were used, to the tenth.
+
+    >>> seconds(1234.56).replace(THIN, " "), seconds(None) == MISSING
+    ('1234.6 s', True)
+    """
+    return MISSING if number is None else f"{decimal(number)}{THIN}s"
+
+
+def gained(estimate: Mapping[str, Any] | None) -> str:
+    """A difference of two shares in points, with the ends of its 95 % interval.
+
+    >>> gained({"value": 0.061, "low": 0.039, "high": 0.082, "n": 900})
+    '+6.1 (+3.9 to +8.2)'
+    """
+    if estimate is None:
+        return MISSING
+    low, high = points(estimate["low"]), points(estimate["high"])
+    return f"{points(estimate['value'])} ({low} to {high})"
+
+
 def span(low: float | None, high: float | None) -> str:
     """The ends of a 95 % interval, both shares, in per cent or points.
 
@@ -90,6 +131,20 @@ def many(number: int, one: str, more: str) -> str:
     ('1 class', '3 classes')
     """
     return f"{count(number)} {one if number == 1 else more}"
+
+
+def money(amount: float | None, currency: str = "") -> str:
+    """An amount of money; of less than a tenth, two digits that count.
+
+    >>> [money(a, "EUR").replace(THIN, " ") for a in (1234.5, 0.25, 0.00234, 0)]
+    ['1 234 EUR', '0.25 EUR', '0.0023 EUR', '0.00 EUR']
+    """
+    if amount is None or not math.isfinite(amount):
+        return MISSING
+    small = 0 < abs(amount) < 0.1
+    digits = min(1 - math.floor(math.log10(abs(amount))), 12) if small else 2
+    number = count(amount) if abs(amount) >= 1000 else decimal(amount, digits)
+    return f"{number}{THIN}{currency}".rstrip(THIN)
 
 
 def records(number: int) -> str:

@@ -6,16 +6,19 @@ import fcntl
 import json
 import os
 import shutil
-import time
+import stat
+from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-from leaven.core.errors import RunError
+from leaven.core.errors import CapError, RunError
 from leaven.core.files import read_bytes, write_bytes, writing
 from leaven.core.sealing import encryption_keys
+from leaven.evaluate.spending import Caps, Meter, Spent
 
-__all__ = ["RunFolder", "read_json", "write_json", "write_page"]
+__all__ = ["RunFolder", "folder_bytes", "read_json", "write_json", "write_page"]
 
 
 def write_json(path: Path, value: Any, *, plain: bool = False) -> None:
@@ -41,23 +44,34 @@ def write_page(page: str, folder: Path, out: str | Path | None) -> Path:
     return target
 
 
+def folder_bytes(path: Path) -> int:
+    """The bytes of the files of a run's folder, without those that only its making needs."""
+    size = 0
+    for one in path.rglob("*"):
+        if path / "work" not in one.parents:
+            with suppress(FileNotFoundError):  # it went meanwhile
+                told = one.lstat()
+                size += told.st_size if stat.S_ISREG(told.st_mode) else 0
+    return size
+
+
 class RunFolder:
     """A run's folder, held by one process at a time.
 
     `work` holds what is needed to go on after a kill and is removed when the run is done.
     With `fresh` it is emptied
     first. `elapsed` counts the seconds in which a process worked on the run, not those between.
-    Entering raises RunError when another process holds it.
+    Where `caps` are reached, `tick` ends the work. Entering raises RunError when another process
+    holds it.
     """
 
-    def __init__(self, path: Path, fresh: bool = False) -> None:
+    def __init__(self, path: Path, fresh: bool = False, caps: Caps | None = None) -> None:
         self.path = path
         self.work = path / "work"
         self._fresh = fresh
         self._lock: IO[str] | None = None
-        self._base = 0.0
-        self._since = time.monotonic()
-        self._cpu_base = 0.0
+        self._caps = caps
+        self._meter = Meter(Spent())
 
     def __enter__(self) -> RunFolder:
         encryption_keys()  # a wrong one leaves no folder behind
@@ -78,9 +92,7 @@ class RunFolder:
         self._lock.truncate(0)
         self._lock.write(str(os.getpid()))
         self._lock.flush()
-        clock = self.read("clock.json") or {"seconds": 0.0, "cpu_seconds": 0.0}
-        self._base, self._cpu_base = clock["seconds"], clock["cpu_seconds"]
-        self._since, self._cpu_since = time.monotonic(), time.process_time()
+        self._meter = Meter(Spent(**(self.read("clock.json") or {})))
         return self
 
     def __exit__(
@@ -102,16 +114,31 @@ class RunFolder:
     @property
     def elapsed(self) -> float:
         """Seconds of work so far, over all processes that worked on it."""
-        return self._base + time.monotonic() - self._since
+        return self._meter.seconds
 
     @property
-    def cpu(self) -> float:
-        """CPU seconds of work so far."""
-        return self._cpu_base + time.process_time() - self._cpu_since
+    def spent(self) -> Spent:
+        """What the work took so far, over all processes that worked on it."""
+        return self._meter.spent()
+
+    @property
+    def reached(self) -> str:
+        """Which cap is reached, as a sentence; "" while none is."""
+        return "" if self._caps is None else self._caps.reached(self.spent, self._meter.memory)
+
+    def check(self) -> None:
+        """Raise CapError where a cap is reached."""
+        if said := self.reached:
+            raise CapError(
+                f"{said} All that was done is kept in '{self.path}': the same call goes on from "
+                "there with a higher cap, or with none.",
+                asdict(self.spent),
+            )
 
     def tick(self) -> None:
-        """Put the clock on disk; called wherever progress is."""
-        self.write("clock.json", {"seconds": self.elapsed, "cpu_seconds": self.cpu})
+        """Put the clock on disk; called wherever progress is. CapError where a cap is reached."""
+        self.write("clock.json", asdict(self.spent))
+        self.check()
 
     def read(self, name: str) -> Any:
         """A JSON file of `work`, or None."""

@@ -21,12 +21,13 @@ from leaven.core.recipe import Recipe
 from leaven.data.dataset import Dataset
 from leaven.data.rewriting import Rewriter
 from leaven.evaluate.experiment import Experiment, experiment
-from leaven.evaluate.folder import RunFolder, write_json
+from leaven.evaluate.folder import RunFolder, folder_bytes, write_json
 from leaven.evaluate.lineage import FILE as LABELS
 from leaven.evaluate.lineage import labels_table
 from leaven.evaluate.pretrained import make_pretraining
 from leaven.evaluate.pretraining import Pretraining
 from leaven.evaluate.run import Run
+from leaven.evaluate.spending import Caps
 from leaven.evaluate.story import shown_records, tell
 from leaven.evaluate.tables import predictions_table, write_parquet
 from leaven.learn.extractor import find_extractor
@@ -49,12 +50,14 @@ def make_run(
     listen: Callable[[Progress], None],
     rewriter: Rewriter | None = None,
     reading: Mapping[str, str] | None = None,
+    caps: Caps | None = None,
 ) -> Run:
     """Make, continue or reopen the run of this data and recipe under `out`.
 
     `rewriter` is the function that the recipe only names, `reading` the names by which the records
-    were read, so that they can be read again. Raises RunError when another process is
-    making the run.
+    were read, so that they can be read again. `caps` are no part of the run: who comes back with
+    higher ones goes on with it. Raises RunError when another process is making the run, CapError
+    where a cap is reached.
     """
     start = find_start(recipe.encoder, dataset.modality) or _trainable(recipe, dataset)
     extractor = find_extractor(recipe.encoder, dataset.modality) if start is None else None
@@ -66,8 +69,9 @@ def make_run(
     asked, extracted = rewriter or recipe.rewrite, extractor is not None
     rewriting = find_rewriter(asked, dataset.modality, extracted, recipe.seed)
     name = _name(dataset, recipe)
-    with RunFolder(out / name, fresh) as folder:
+    with RunFolder(out / name, fresh, caps) as folder:
         if not (folder.path / "run.json").exists():
+            folder.check()
             pretraining = None
             if recipe.pretext:
                 pretraining = _pretrained(dataset, recipe, folder, command, listen)
@@ -119,8 +123,13 @@ def _pretrained(
     own = recipe.model_copy(
         update={"budget": str(budget.part(share)), "objective": {}, "method": "auto"}
     )
+
+    def heard(progress: Progress) -> None:
+        folder.tick()  # the caps are this folder's, and what it took is lost with a kill
+        listen(progress)
+
     made = make_pretraining(
-        dataset, own, folder.path / "pretraining", command, False, listen, worth=False
+        dataset, own, folder.path / "pretraining", command, False, heard, worth=False
     )
     folder.tick()
     return made
@@ -157,6 +166,8 @@ def _write(
     assert found.verdict is not None
     kept = found.predictors[found.verdict.kept]
     rest = [arm for arm in found.predictors if arm != found.verdict.kept]
+    for left in ("model", "compared"):  # a killed process may have left files there half written
+        shutil.rmtree(folder.path / left, ignore_errors=True)
     kept.save(folder.path / "model")
     unlabelled = found.dataset.unlabelled
     probabilities = kept.probabilities(found.arrays, unlabelled)
@@ -172,6 +183,7 @@ def _write(
     write_parquet(labels_table(found.dataset), folder.path / LABELS)
     write_json(folder.path / "shown.json", shown_records(found, unlabelled, probabilities))
     (folder.path / "recipe.toml").write_text(found.recipe.to_toml())
+    spent = folder.spent
     run: dict[str, Any] = {
         "id": name,
         "name": found.dataset.name,
@@ -180,13 +192,19 @@ def _write(
         "leaven": __version__,
         "command": command,
         "reading": reading,
-        "seconds": round(folder.elapsed, 1),
-        "cpu_seconds": round(folder.cpu, 1),
+        "seconds": round(spent.seconds, 1),
+        "cpu_seconds": round(spent.cpu_seconds, 1),
     }
     story = tell(found, probabilities, other, run)
     story["cost"] = {
         "seconds": run["seconds"],
         "cpu_seconds": run["cpu_seconds"],
+        "gpu_seconds": round(spent.gpu_seconds, 1),
+        "peak_bytes": spent.peak_bytes,
+        "arms": {
+            arm: round(sum(one["cpu_seconds"] for one in found.records if one["arm"] == arm), 3)
+            for arm in found.arms
+        },
         "steps": {record["title"]: record["steps"] for record in found.records},
     }
     if pretraining is not None:
@@ -196,6 +214,7 @@ def _write(
             "untrained": pretraining.story["training"]["untrained"],
         }
     Run(folder.path, story).report()
+    story["cost"]["bytes"] = folder_bytes(folder.path)
     write_json(folder.path / "run.json", story)
 
 

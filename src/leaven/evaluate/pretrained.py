@@ -183,7 +183,7 @@ def _pretrain(
             "leaven": __version__,
             "command": command,
             "seconds": round(folder.elapsed, 1),
-            "cpu_seconds": round(folder.cpu, 1),
+            "cpu_seconds": round(folder.spent.cpu_seconds, 1),
         },
         "dataset": dataset_story(found.dataset, found.findings),
         "recipe": recipe.model_dump(),

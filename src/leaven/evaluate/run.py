@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +16,10 @@ from leaven.evaluate.comparison import Verdict
 from leaven.evaluate.folder import read_json, write_page
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.report import render
-from leaven.learn.predictor import Predictor
+from leaven.evaluate.tables import read_parquet
+
+if TYPE_CHECKING:
+    from leaven.learn.predictor import Predictor
 
 __all__ = ["DISTILLED", "Run"]
 
@@ -83,13 +86,13 @@ class Run:
     @cached_property
     def predictor(self) -> Predictor:
         """The model that ships."""
-        return Predictor.load(self.folder / "model")
+        return _model(self.folder / "model")
 
     @cached_property
     def compared(self) -> Predictor:
         """The model it was compared with; the same one where only one was asked for."""
         folder = self.folder / "compared"
-        return Predictor.load(folder) if folder.is_dir() else self.predictor
+        return _model(folder) if folder.is_dir() else self.predictor
 
     @property
     def distilled(self) -> Predictor:
@@ -99,7 +102,7 @@ class Run:
             raise RunError(
                 f"The run '{self.folder}' has no small model. Make it with leaven distil RUN DATA."
             )
-        return Predictor.load(folder)
+        return _model(folder)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -125,7 +128,8 @@ class Run:
     def records(self, data: Any = None) -> Dataset:
         """The records that the run was made of, or others, with labels, read as those were.
 
-        Raises DataError where they are not where they were.
+        Of its own those are left out that could not be decoded, as the fit did. Raises DataError
+        where they are not where they were.
         """
         told = self.story["dataset"]
         source = told["source"] if data is None else data
@@ -138,7 +142,19 @@ class Run:
         named = self.story["run"].get("reading", {})
         how = {name: named.get(name) for name in _READING} | {"modality": told["modality"]}
         columns = tuple(Column(**column) for column in told["columns"])
-        return given_with_answers(source, named.get("answers"), **how, columns=columns)
+        found = given_with_answers(source, named.get("answers"), **how, columns=columns)
+        return found if data is not None else self._decoded(found)
+
+    def _decoded(self, dataset: Dataset) -> Dataset:
+        """The records of the run's data without those that were rejected after reading."""
+        path = self.folder / "quarantine.parquet"
+        if not path.exists():
+            return dataset
+        rejected = {*read_parquet(path, ["id"])["id"].to_pylist()}
+        rejected -= {*dataset.quarantine["id"].to_pylist()}
+        if not rejected:
+            return dataset
+        return dataset.select(np.flatnonzero(~np.isin(dataset.ids, sorted(rejected))))
 
     def predict(self, records: Any) -> npt.NDArray[np.float64]:
         """(n, k) calibrated probabilities, one row a record in the order given.
@@ -162,3 +178,10 @@ class Run:
         shown = self.folder / "shown.json"
         page = render(self.story, read_json(shown) if shown.exists() else {})
         return write_page(page, self.folder, path)
+
+
+def _model(folder: Path) -> Predictor:
+    # Figures of a run are read by servers that have nothing to do with torch.
+    from leaven.learn.predictor import Predictor
+
+    return Predictor.load(folder)

@@ -14,7 +14,7 @@ from leaven.evaluate.comparison import paired
 from leaven.evaluate.run import Run
 from leaven.evaluate.tables import read_parquet
 
-__all__ = ["side_by_side"]
+__all__ = ["judged_right", "side_by_side"]
 
 
 def side_by_side(runs: Sequence[Run]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def side_by_side(runs: Sequence[Run]) -> dict[str, Any]:
 
 def _pair(a: Run, b: Run) -> dict[str, Any] | None:
     """Run b against run a on the records that both judged; None where there are none."""
-    right_a, right_b = _right(a), _right(b)
+    right_a, right_b = judged_right(a), judged_right(b)
     shared = sorted(right_a.keys() & right_b.keys())
     if not shared:
         return None
@@ -65,7 +65,7 @@ def _pair(a: Run, b: Run) -> dict[str, Any] | None:
     }
 
 
-def _right(run: Run) -> dict[tuple[str, str], bool]:
+def judged_right(run: Run) -> dict[tuple[str, str], bool]:
     """For each judged record, by id and content, whether the shipping model was right."""
     table = read_parquet(run.folder / "evidence.parquet")
     keys = zip(table["id"].to_pylist(), table["content"].to_pylist(), strict=True)

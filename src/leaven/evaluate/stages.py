@@ -17,6 +17,7 @@ from leaven.core.recipe import Recipe
 from leaven.data.dataset import Index
 from leaven.evaluate.folder import RunFolder, read_json, write_json
 from leaven.evaluate.pseudo_log import CLASS_POINTS, PseudoLog
+from leaven.evaluate.spending import cpu_now
 from leaven.learn.encoder import ENCODERS, sample
 from leaven.learn.method import METHODS, Problem, Step
 from leaven.learn.network import Network
@@ -302,13 +303,15 @@ def follow(
 ) -> Generator[Progress, None, tuple[Network, dict[str, Any]]]:
     """Take the steps of a fit; return the network, saved in `home`, and a record of the fit.
 
-    A checkpoint is written there every CHECKPOINT_SECONDS or so. See `fit_stage`; where the loss
+    A checkpoint is written there every CHECKPOINT_SECONDS or so, and where a cap of the folder is
+    reached, which ends the fit. See `fit_stage`; where the loss
     has not fallen for the share `patience` of the steps, the fit is brought to its end.
     """
     home.mkdir(parents=True, exist_ok=True)
     history: list[dict[str, float]] = []
     every = CHECKPOINT_SECONDS
     before, began = 0.0, time.monotonic()  # seconds of this stage in earlier processes, and now
+    cpu_before, cpu_began = 0.0, cpu_now()
     setup, number, saved = 0.0, 0, began
     while True:
         try:
@@ -321,6 +324,7 @@ def follow(
             setup, first, first_number = now - began, now, step.number
             if step.state is not None and step.state.note:
                 history, before = step.state.note["history"], step.state.note["seconds"]
+                cpu_before = step.state.note["cpu_seconds"]
                 log.restore(step.state.note["log"])
         number = step.number
         log.watch(step)
@@ -337,10 +341,11 @@ def follow(
             each = (now - first) / (number - first_number)
             _keep_to(due - folder.elapsed, each, step.state, least)
         # After the last step none: a fit that goes on from there would have no step to tell of.
-        if now - saved > every and number < step.state.total:
+        if (now - saved > every or folder.reached) and number < step.state.total:
             step.state.note = {
                 "history": history,
                 "seconds": before + now - began,
+                "cpu_seconds": cpu_before + cpu_now() - cpu_began,
                 "log": log.note,
             }
             step.state.save(_checkpoint(home))
@@ -354,6 +359,7 @@ def follow(
         "steps": number,
         "setup": setup,
         "seconds": before + time.monotonic() - began,
+        "cpu_seconds": cpu_before + cpu_now() - cpu_began,
         "history": history,
     }
 

@@ -36,6 +36,7 @@ Floats = npt.NDArray[np.float64]
 _SHOWN = 12
 _CONFIDENT = 0.95
 _FEW_STEPS = 200
+_STAGE = ("title", "method", "final", "steps", "seconds", "cpu_seconds")
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "lightning-fabric")
 
 
@@ -110,10 +111,7 @@ def tell(
         "slices": told(found.slices),
         "calibration": _calibration(found, kept),
         "training": {
-            "stages": [
-                {name: record[name] for name in ("title", "method", "final", "steps", "seconds")}
-                for record in found.records
-            ],
+            "stages": [{name: record[name] for name in _STAGE} for record in found.records],
             "history": [
                 {"stage": record["title"]} | point
                 for record in found.records

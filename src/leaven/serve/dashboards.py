@@ -14,6 +14,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from importlib.resources import files
@@ -27,9 +28,11 @@ from starlette.routing import Route
 
 from leaven.core.wording import decimal, percent
 from leaven.evaluate.report.clean import clean
+from leaven.operate.costs.prices import Prices
 from leaven.operate.metrics.looking import Asked, Period, Prediction, listed
 from leaven.serve.boards import BOARDS, Now, board
 from leaven.serve.cards import page
+from leaven.serve.spent import spent_chart
 from leaven.store.store import Store
 
 __all__ = ["routes"]
@@ -73,9 +76,10 @@ def routes(
     service: str,
     now: Callable[[], Now],
     *,
+    prices: Prices | None = None,
     clock: Callable[[], float] = time.time,
 ) -> list[Route]:
-    """The pages of one service; `now` is what its server knows itself."""
+    """The pages of one service; `now` is what its server knows itself, `prices` tell its money."""
     kept = _Kept(clock)
     style = "\n".join((files(package) / name).read_text("utf-8") for package, name in _STYLES)
 
@@ -99,6 +103,9 @@ def routes(
         until = clock()
         period = Period(until - told.hours * 3600, until)
         shown = board(name, store, service, period, now())
+        if name == "executive":
+            cost = spent_chart(store, service, period, prices or Prices())
+            shown = replace(shown, charts=[*shown.charts, cost])
         return page(
             "dashboard.html.j2", **_head(service, f"/dashboards/{name}", told.hours),
             title=title, hours=told.hours, spans=_HOURS, board=shown,

@@ -29,6 +29,7 @@ import leaven
 from leaven.core.errors import DataError, LeavenError, StoreError
 from leaven.operate.canary.guard import Guard
 from leaven.operate.canary.policy import Policy
+from leaven.operate.costs.prices import Prices
 from leaven.operate.metrics.sharing import Shared
 from leaven.operate.metrics.standing import Standing
 from leaven.operate.releases import Releases
@@ -36,6 +37,7 @@ from leaven.serve import dashboards
 from leaven.serve.listening import is_local
 from leaven.serve.models.answering import ALONE, Service, Settings, Worker
 from leaven.serve.models.batching import Batcher
+from leaven.serve.models.costing import CostLog
 from leaven.serve.models.described import REFUSALS
 from leaven.serve.models.door import Door
 from leaven.serve.models.guarding import GuardWatch
@@ -75,6 +77,7 @@ class Plan:
     keep_days : days for which predictions stay in the log; 0 for ever.
     local_metrics : see `Door`.
     counts : a folder in which workers share what they count; None for one worker.
+    prices : by which the dashboards tell money.
     tls_cert, tls_key : PEM files of the certificate and its key.
     """
 
@@ -91,6 +94,7 @@ class Plan:
     counts: str | None = None
     local_metrics: bool = False
     cascade: Cascade | None = None
+    prices: Prices = field(default_factory=Prices)
 
 
 @dataclass(frozen=True)
@@ -115,6 +119,7 @@ def parts_of(
     worker: Worker = ALONE,
     counts: str | None = None,
     local_metrics: bool = False,
+    prices: Prices | None = None,
 ) -> Parts:
     """The application of the service `name`, its first models loaded.
 
@@ -127,12 +132,13 @@ def parts_of(
     guard : judges the canary while this serves; nobody does without.
     pruner : removes old predictions while this serves; they stay without.
     worker : which of the processes behind one address this is.
-    counts, local_metrics : see `Plan`.
+    counts, local_metrics, prices : see `Plan`.
     """
     settings = settings or Settings()
     watch = Watch(Releases(store, name), settings.limits, every=every, cascade=cascade)
-    watch.start()
     meter = Meter(name)
+    costs = CostLog(store, name, watch, meter)
+    watch.start()
     batcher = Batcher(waiting=settings.limits.waiting, count=meter.batch)
     service = Service(name, watch, batcher, PredictionLog(store, name), settings, meter=meter)
     service.worker = worker
@@ -141,6 +147,8 @@ def parts_of(
         service.shared.start()
     service.sketcher = Sketcher(store, name)
     service.sketcher.start()
+    service.costs = costs
+    costs.start()
     if guard is not None:
         service.guard = guard
         guard.start()
@@ -148,12 +156,12 @@ def parts_of(
         service.pruner = pruner
         pruner.start()
     people = People(store) if tokens else None
-    straight = Straight(application(service, store), _HANDLERS)
+    straight = Straight(application(service, store, prices), _HANDLERS)
     door = Door(straight, people, hosts, settings.limits.rate, local_metrics)
     return Parts(Metered(Safe(door, ANSWERS, {"/dashboards": BOARDS}), meter), service)
 
 
-def application(service: Service, store: Store) -> FastAPI:
+def application(service: Service, store: Store, prices: Prices | None = None) -> FastAPI:
     """The routes. It ends what the service consists of when it is shut down."""
 
     @asynccontextmanager
@@ -170,7 +178,8 @@ def application(service: Service, store: Store) -> FastAPI:
     add_protocol(app, service)
     standing = Standing(store, service.name)
     add_metrics_route(app, service, standing)
-    app.router.routes += dashboards.routes(store, service.name, partial(now, service, standing))
+    told = partial(now, service, standing)
+    app.router.routes += dashboards.routes(store, service.name, told, prices=prices)
     for kind, handler in _HANDLERS.items():
         app.add_exception_handler(kind, handler)
     return app
@@ -198,7 +207,8 @@ class Server(uvicorn.Server):
 def _end(service: Service) -> None:
     """End what a service consists of, all at once: what waits for a store that does not answer
     must not keep the log from being written. Nobody is served any more, so the loop may wait."""
-    aside = (service.watch, service.guard, service.pruner, service.sketcher, service.shared)
+    watchers = (service.watch, service.guard, service.pruner)
+    aside = (*watchers, service.sketcher, service.costs, service.shared)
     ends = [threading.Thread(target=one.stop) for one in aside if one is not None]
     for end in ends:
         end.start()
@@ -225,7 +235,7 @@ def server_of(plan: Plan, ready: Callable[[], object], worker: Worker = ALONE) -
         store, plan.name, settings=plan.settings, every=plan.every, cascade=plan.cascade,
         tokens=not local,
         hosts=(plan.host,) if local else None, guard=guard, pruner=pruner, worker=worker,
-        counts=plan.counts, local_metrics=plan.local_metrics,
+        counts=plan.counts, local_metrics=plan.local_metrics, prices=plan.prices,
     )  # fmt: skip
     config = uvicorn.Config(
         made.app, http=BoundedHeads, ws="none", loop="auto", lifespan="on", access_log=False,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 import leaven
+from leaven.evaluate.spending import memory_now
 from leaven.operate.metrics.counting import Counter, Histogram
 from leaven.operate.metrics.exposition import Sample, gauge
 from leaven.operate.metrics.standing import Standing, version
@@ -67,6 +66,14 @@ class Meter:
             self._predictions.add((*labels, "review"), review)
         if explored := sum(one.explored for one in predictions):
             self._explored.add(labels, explored)
+
+    def answered_by(self) -> dict[tuple[str, str], int]:
+        """Records answered so far, by run and version."""
+        found: dict[tuple[str, str], int] = {}
+        for sample in self._predictions.samples():
+            _, run, told, *_ = sample.labels
+            found[run, told] = found.get((run, told), 0) + int(sample.value)
+        return found
 
     def batch(self, records: int) -> None:
         """A model was asked about so many records at once."""
@@ -173,6 +180,5 @@ def now(service: Service, standing: Standing) -> Now:
 
 def _memory(worker: str) -> Iterator[Sample]:
     """Bytes in use, where the system tells them."""
-    with suppress(OSError, ValueError, IndexError):
-        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-        yield gauge("process_resident_memory_bytes", pages * os.sysconf("SC_PAGE_SIZE"), worker)
+    if memory := memory_now():
+        yield gauge("process_resident_memory_bytes", memory, worker)

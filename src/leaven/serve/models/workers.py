@@ -243,7 +243,8 @@ def _how(status: int) -> str:
 def _plain(plan: Plan) -> dict[str, Any]:
     """A plan as JSON tells it."""
     told = asdict(plan)
-    return told | {"policy": plan.policy.model_dump(mode="json") if plan.policy else None}
+    told["policy"] = plan.policy.model_dump(mode="json") if plan.policy else None
+    return told | {"prices": plan.prices.model_dump()}
 
 
 def work() -> None:
