@@ -1,0 +1,1 @@
+"""The steps of an incident, one file each."""
