@@ -10,16 +10,19 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from leaven.data.dataset import Dataset
 from leaven.evaluate.folder import read_json
-from leaven.evaluate.run import Run
 from leaven.evaluate.tables import read_parquet
 from leaven.learn.label_models import majority
+
+if TYPE_CHECKING:
+    from leaven.data.dataset import Dataset
+    from leaven.evaluate.run import Run  # loads torch, which who only reads the file does without
 
 __all__ = ["FILE", "Taught", "labels_table", "rounds", "taught_runs"]
 

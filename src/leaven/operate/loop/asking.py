@@ -11,8 +11,9 @@ from leaven.core.errors import DataError
 from leaven.core.wording import decimal, many
 from leaven.operate.loop.bench import Bench, Done
 from leaven.operate.loop.triggers import spent_on_labels
+from leaven.store.store import Store
 
-__all__ = ["ask"]
+__all__ = ["ask", "put_chosen"]
 
 
 def ask(bench: Bench) -> Done:
@@ -29,7 +30,7 @@ def ask(bench: Bench) -> Done:
         chosen = found
         said = many(len(chosen["asks"]), "record was", "records were")
         bench.note(f"{said} chosen.", {"chosen": chosen})
-    added = _put(bench, chosen)
+    added = put_chosen(bench.store, chosen, bench.policy.data, batch=_batch(bench), person="loop")
     cost = added * bench.policy.ask.price * bench.policy.ask.wanted
     said = f"{many(added, 'question waits', 'questions wait')} in the queue '{chosen['queue']}'"
     if cost:
@@ -72,14 +73,19 @@ def _chosen(bench: Bench) -> dict[str, Any] | Done:
     return {"asks": asks, "queue": queue.name, "run": str(folder)}
 
 
-def _put(bench: Bench, chosen: Mapping[str, Any]) -> int:
-    """Ask about what was chosen, as it is shown now; how many of them wait by this cycle."""
+def put_chosen(
+    store: Store, chosen: Mapping[str, Any], data: str | None, *, batch: str, person: str
+) -> int:
+    """Ask about what was chosen, as it is shown now; how many of them wait by this batch.
+
+    `chosen` has the `asks` as plain values, the `queue`, and the `run` as which `data` are read.
+    """
     from leaven.data.modality import MODALITIES
     from leaven.evaluate.run import Run
     from leaven.label.queue import Ask, Queue
 
-    dataset = Run.load(chosen["run"]).records(bench.policy.data)
-    modality, batch = MODALITIES[dataset.modality], _batch(bench)
+    dataset = Run.load(chosen["run"]).records(data)
+    modality = MODALITIES[dataset.modality]
     rows = {str(name): row for row, name in enumerate(dataset.ids)}
     asks = []
     for one in chosen["asks"]:
@@ -88,7 +94,7 @@ def _put(bench: Bench, chosen: Mapping[str, Any]) -> int:
         if row is not None and str(dataset.content[row]) == one["content"]:
             shown = dict(modality.show(dataset, row))
             asks.append(Ask(**{**one, "shown": shown, "batch": batch}))
-    Queue(bench.store, chosen["queue"]).add(asks, person="loop")
+    Queue(store, chosen["queue"]).add(asks, person=person)
     return len(asks)
 
 

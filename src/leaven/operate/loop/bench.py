@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaven.core.progress import Progress
+from leaven.operate.costs.prices import Prices
 from leaven.operate.loop.journal import Event, Standing
 from leaven.operate.loop.policy import Policy
 from leaven.store.store import Store
@@ -57,6 +58,7 @@ class Bench:
     history: Sequence[Event]
     note: Callable[[str, Mapping[str, Any]], None]
     tell: Callable[[Progress], None]
+    prices: Prices
 
     @property
     def folder(self) -> Path:

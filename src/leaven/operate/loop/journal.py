@@ -23,16 +23,28 @@ from leaven.core.errors import DataError, SettingError
 from leaven.label.tasks import check_name, check_text
 from leaven.operate.loop.states import REST, after
 from leaven.store import audit
+from leaven.store.histories import told_of
 from leaven.store.loop_tables import loop_events, loop_leases
 from leaven.store.store import Store
 from leaven.store.upsert import put
 
-__all__ = ["LOOP", "Event", "Journal", "Lease", "Overtaken", "Standing", "folded", "holder"]
+__all__ = [
+    "LABELLING",
+    "LOOP",
+    "Event",
+    "Journal",
+    "Lease",
+    "Overtaken",
+    "Standing",
+    "folded",
+    "holder",
+]
 
 #: Who acts where no person did.
 LOOP = "loop"
-#: What can be paused.
-PAUSABLE = (LOOP, "labelling")
+#: What can be paused: all that it does, or that pseudo-labels teach.
+LABELLING = "labelling"
+PAUSABLE = (LOOP, LABELLING)
 _LONGEST = 4000  # characters of a reason
 
 
@@ -128,6 +140,20 @@ class Journal:
     def standing(self) -> Standing:
         """What stands now."""
         return folded(self.service, self.history())
+
+    def paused(self, what: str) -> Event | None:
+        """The event by which this is paused; None where it is not. Reads nothing else."""
+        rows = loop_events.c
+        about = (rows.service == self.service) & (rows.outcome == what)
+        names = [name for name in Event.__dataclass_fields__ if name != "told"]
+        query = select(*(rows[name] for name in names)).where(
+            about, rows.kind.in_(("paused", "resumed"))
+        )
+        with self.store.read() as connection:
+            row = connection.execute(query.order_by(rows.number.desc()).limit(1)).one_or_none()
+        if row is None or row.kind == "resumed":
+            return None
+        return Event(**{name: getattr(row, name) for name in names}, told={})
 
     def lease(self) -> Lease | None:
         """Who held the service last; None where nobody ever did."""
@@ -237,11 +263,11 @@ class Journal:
     def _insert(self, connection: Connection, event: Event) -> None:
         row = {name: getattr(event, name) for name in Event.__dataclass_fields__}
         row["reason"] = _plain(event.reason)
-        connection.execute(insert(loop_events).values(service=self.service, **row))
-        if event.kind != "noted":
-            told = {name: row[name] for name in ("number", "cycle", "state", "outcome", "reason")}
-            act = f"loop.{event.kind}"
-            audit.note(connection, event.person, act, self.service, told, at=event.at)
+        insertion = insert(loop_events).values(service=self.service, **row)
+        added = connection.execute(insertion.returning(loop_events.c.id)).scalar_one()
+        told = told_of(connection, "loop", added)
+        act = f"loop.{event.kind}"
+        audit.note(connection, event.person, act, self.service, told, at=event.at)
 
     def _events(self, connection: Connection) -> list[Event]:
         query = select(loop_events).where(loop_events.c.service == self.service)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from leaven.core.progress import Progress
+from leaven.operate.costs.prices import Prices
 from leaven.operate.loop.bench import Bench, Done, Fitting, Waits, Work
 from leaven.operate.loop.journal import LOOP, Event, Journal, Lease, Overtaken, Standing, folded
 from leaven.operate.loop.policy import Policy
@@ -55,6 +56,8 @@ class Loop:
     ----------
     fit : makes a run, goes on with one that was cut off, or opens it: `leaven.api.fit`.
     canary : how a canary is judged, the table `[canary]`; None for the guard's own policy.
+    prices : by which the money of the policy's limits is reckoned; SettingError where it has a cap
+        of money and they have none.
     clock : seconds since 1970.
     listen : is called with what a fit says while it works.
     """
@@ -67,11 +70,14 @@ class Loop:
         fit: Fitting,
         *,
         canary: Mapping[str, Any] | None = None,
+        prices: Prices | None = None,
         clock: Callable[[], float] = time.time,
         listen: Callable[[Progress], None] | None = None,
     ) -> None:
         self.store, self.service, self.policy, self._fit = store, service, policy, fit
         self._canary, self._clock, self._listen = canary, clock, listen or (lambda _: None)
+        self._prices = prices or Prices()
+        self._prices.caps(money=policy.limits.money)  # one that cannot be kept is told at once
         self.journal = Journal(store, service, clock=clock)
         self._triggers = Triggers(store, service, policy, self._look_for_drift)
         self._lease: Lease | None = None
@@ -104,7 +110,7 @@ class Loop:
         """What would be done now, and why."""
         history = self.journal.history()
         standing = folded(self.service, history)
-        triggers, holds = [], limits(self.policy, standing, history, self._clock())
+        triggers, holds = [], limits(self.policy, standing, history, self._clock(), self._prices)
         if standing.state == REST:
             triggers = self._triggers.all(standing, history, self._clock())
         fires = [one for one in triggers if one.fires]
@@ -158,7 +164,7 @@ class Loop:
                 reason, told, outcome = kept_look(one)
                 standing = self.journal.note(standing, self._lease, reason, told, outcome)
         fires = [one for one in triggers if one.fires]
-        holds = limits(self.policy, standing, history, self._clock())
+        holds = limits(self.policy, standing, history, self._clock(), self._prices)
         if holds and (fires or LOOP in standing.paused):
             return standing, Waits(" ".join(holds))
         if not fires:
@@ -179,7 +185,7 @@ class Loop:
         return Bench(
             store=self.store, service=self.service, policy=self.policy, canary=self._canary,
             fit=self._fit, clock=self._clock, token=self._lease.token, standing=standing,
-            history=history, note=note, tell=self._told,
+            history=history, note=note, tell=self._told, prices=self._prices,
         )  # fmt: skip
 
     def _told(self, progress: Progress) -> None:

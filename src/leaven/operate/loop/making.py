@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from leaven.core.errors import LeavenError, RunError, StoreError
+from leaven.core.errors import CapError, LeavenError, RunError, StoreError
 from leaven.core.wording import count, many, records
+from leaven.operate.costs.week import Left, left
 from leaven.operate.loop.bench import Bench, Done, Waits
 from leaven.operate.loop.triggers import marks_now
+from leaven.store.store import Store
 
-__all__ = ["approve", "check", "fit", "judge"]
+__all__ = ["approve", "check", "fit", "judge", "labels_given"]
 
 #: What a label joined from the queue or from production says of itself.
 _COLUMNS = ("content", "id", "label", "origin", "people")
@@ -27,7 +30,7 @@ def check(bench: Bench) -> Done:
 
     policy = bench.policy
     marks = marks_now(bench.store, bench.service, policy.asks_in)  # before they are read
-    labels = _labels(bench)
+    labels = labels_given(bench.store, bench.service, policy.asks_in)
     # The name is this holder's own: who was overtaken writes over nothing that another reads.
     file = _kept(labels, bench.folder / f"labels-{bench.token}.parquet")
     try:
@@ -57,27 +60,46 @@ def fit(bench: Bench) -> Done | Waits:
     if tries >= most:
         said = many(tries, "time", "times")
         return Done("failed", f"The fit was begun {said} and never ended, the most allowed.")
-    bench.note(f"Try {tries + 1} of {most}.", {"tries": tries + 1})
+    room = left(bench.policy.limits, bench.history, bench.clock(), bench.prices)
+    stopped = bench.standing.told("fitting", "stopped")
+    if room.says or (stopped is not None and not room.is_more(stopped["left"])):
+        return _stopped(bench, room, stopped)
     asked = bench.policy.fit.model_dump(exclude_none=True)
+    # By these one sees from outside how the fit goes on.
+    kept = {"folder": str(bench.folder), "budget": asked.get("budget", "")}
+    bench.note(f"Try {tries + 1} of {most}.", {"tries": tries + 1} | kept)
     if "labelling" in bench.standing.paused:
         asked.pop("rules", None)
     file = bench.standing.told("checking", "file")
     try:
         run = bench.fit(
-            bench.policy.data, answers=file, out=bench.folder, progress=bench.tell, **asked
-        )
+            bench.policy.data, answers=file, out=bench.folder, progress=bench.tell,
+            cpu_hours=room.cpu_hours, money=room.money, prices=bench.prices, **asked,
+        )  # fmt: skip
     except StoreError:
         raise
+    except CapError as cap:
+        told = {"left": (room.cpu_hours, room.money), "spent": dict(cap.spent)}
+        bench.note(str(cap), {"tries": tries, "stopped": told})  # it goes on once more is left
+        return _stopped(bench, room, told)
     except LeavenError as wrong:
         if isinstance(wrong, RunError) and isinstance(wrong.__cause__, BlockingIOError):
             bench.note("Another process makes the run.", {"tries": tries})  # this was no try
             return Waits(str(wrong))
         return Done("failed", f"It cannot be fitted: {wrong}")
-    told = {
-        "run": str(run.folder.resolve()), "id": run.story["run"]["id"],
-        "cpu_seconds": run.story["cost"]["cpu_seconds"], "seconds": run.story["cost"]["seconds"],
-    }  # fmt: skip
-    return Done("fitted", run.verdict.sentence, told)
+    cost = run.story["cost"]
+    told = {"run": str(run.folder.resolve()), "id": run.story["run"]["id"]}
+    took = {name: cost.get(name, 0.0) for name in ("cpu_seconds", "gpu_seconds", "seconds")}
+    return Done("fitted", run.verdict.sentence, told | took)
+
+
+def _stopped(bench: Bench, room: Left, stopped: Mapping[str, Any] | None) -> Done | Waits:
+    """What a fit comes to for which nothing is left: it goes on once more is, for as long as the
+    policy has patience."""
+    why = room.says or "The fit has used what was left of the limits of 7 days."
+    if bench.over(bench.standing.since):
+        return Done("failed", f"{why} It has waited too long.", (stopped or {}).get("spent", {}))
+    return Waits(f"{why} It goes on where it stopped, once more is left.")
 
 
 def judge(bench: Bench) -> Done:
@@ -120,18 +142,17 @@ def _reading(bench: Bench) -> dict[str, Any]:
     return {name: getattr(told, name) for name in names} | {"audit": None}
 
 
-def _labels(bench: Bench) -> pa.Table:
+def labels_given(store: Store, service: str, queue: str) -> pa.Table:
     """The labels that people gave, and those of production of records that they did not label."""
     from leaven.label.queue import Queue, queue_names
     from leaven.label.results import labels
     from leaven.operate.production_labels import production_labels
 
     rows: list[dict[str, Any]] = []
-    name = bench.policy.asks_in
-    if name in queue_names(bench.store):
-        rows += labels(Queue(bench.store, name)).to_pylist()
+    if queue in queue_names(store):
+        rows += labels(Queue(store, queue)).to_pylist()
     known = {row["content"] for row in rows}
-    truths, _ = production_labels(bench.store, bench.service)
+    truths, _ = production_labels(store, service)
     # What the model's own action brought about is no label.
     rows += [row for row in truths.to_pylist() if not row["caused"] and row["content"] not in known]
     columns = {name: [row.get(name) for row in rows] for name in _COLUMNS}
@@ -139,11 +160,13 @@ def _labels(bench: Bench) -> pa.Table:
 
 
 def _kept(labels: pa.Table, file: Path) -> Path | None:
-    from leaven.evaluate.tables import write_table
+    """Where the labels are now, encrypted if there is a key; None where there are none."""
+    from leaven.evaluate.tables import write_parquet
 
     if not labels.num_rows:
         return None
-    write_table(labels, file)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    write_parquet(labels, file)
     return file
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,14 +9,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from leaven.core.errors import SettingError, UnknownNameError
-from leaven.core.typed import built
+from leaven.core.typed import CONFIG, built, tables
 from leaven.data.readers import data_name
 
 __all__ = ["FILE", "MAJOR", "Asking", "Fit", "Gate", "Limits", "Policy", "Shadow", "Triggers"]
 
 #: Where the tables are looked for if no file is named.
-FILE = "leaven.toml"
-_LARGEST = 1_000_000  # bytes of a configuration
+FILE = CONFIG
 
 #: What can make a change major, so that a person decides.
 MAJOR = ("first", "verdict", "method", "classes", "grown")
@@ -72,7 +70,8 @@ class Limits(_Strict):
 
     Between the beginnings of two cycles lie `rest_hours`, and an hour at least after one whose data
     or fit failed, unless a person begins one. In seven days
-    there are `fits` at most, that use `cpu_hours` at most: both hold for persons too. A fit is
+    there are `fits` at most, that use `cpu_hours` and cost `money` at most, by the prices of
+    `[costs]`: all hold for persons too, and a fit stops where nothing is left. A fit is
     begun `tries` times at most, should it be killed each time. A canary is taken back, and a
     question to a person is given up, after `patience_days`.
     """
@@ -80,6 +79,7 @@ class Limits(_Strict):
     rest_hours: float = Field(24.0, ge=0, le=100_000)
     fits: int = Field(7, ge=1, le=100_000)
     cpu_hours: float | None = Field(None, gt=0, le=1_000_000)
+    money: float | None = Field(None, gt=0, le=1_000_000_000)
     tries: int = Field(5, ge=1, le=100_000)
     patience_days: float = Field(14.0, gt=0, le=3660)
 
@@ -190,18 +190,7 @@ days, drift, drift_days, labels. Got 'label'. Did you mean 'labels'?
         table `[loop]`.
         """
         file = Path(FILE if path is None else path)
-        try:
-            with file.open("rb") as opened:
-                content = opened.read(_LARGEST + 1)
-        except OSError as missing:
-            fix = "" if path else "Write one, or name another: --config FILE."
-            raise SettingError("config", "a readable TOML file", str(file), fix) from missing
-        if len(content) > _LARGEST:
-            raise SettingError("config", f"at most {_LARGEST} bytes", str(file))
-        try:
-            told = tomllib.loads(content.decode("utf-8"))
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as broken:
-            raise SettingError("config", "valid TOML", f"{file}: {broken}") from None
+        told = tables(file, "" if path else "Write one, or name another: --config FILE.")
         table, canary = told.get("loop"), told.get("canary")
         if not isinstance(table, dict):
             raise SettingError("config", "a TOML file with a table [loop]", str(file))

@@ -11,6 +11,8 @@ from sqlalchemy import func, select
 
 from leaven.core.errors import DataError
 from leaven.core.wording import count, decimal, many, roughly
+from leaven.operate.costs.prices import Prices
+from leaven.operate.costs.week import left as left_of_week
 from leaven.operate.loop.journal import LOOP, Event, Standing
 from leaven.operate.loop.policy import Policy
 from leaven.store.alert_tables import alerts
@@ -144,7 +146,9 @@ def _schedule(days: float, began: float, now: float) -> Trigger:
     return Trigger("schedule", left <= 0, said[0].upper() + said[1:])
 
 
-def limits(policy: Policy, standing: Standing, history: Sequence[Event], now: float) -> list[str]:
+def limits(
+    policy: Policy, standing: Standing, history: Sequence[Event], now: float, prices: Prices
+) -> list[str]:
     """What keeps a cycle from beginning now, in sentences; empty where nothing does."""
     found = []
     if LOOP in standing.paused:
@@ -161,9 +165,8 @@ def limits(policy: Policy, standing: Standing, history: Sequence[Event], now: fl
     fits = sum(one.outcome == "fine" for one in week)
     if fits >= policy.limits.fits:
         found.append(f"{many(fits, 'fit', 'fits')} began in 7 days, the most allowed.")
-    cpu = sum(float(one.told["cpu_seconds"]) for one in week if one.outcome == "fitted") / _HOUR
-    if policy.limits.cpu_hours is not None and cpu >= policy.limits.cpu_hours:
-        found.append(f"Fits used {decimal(cpu, 2)} CPU hours in 7 days, the most allowed.")
+    if said := left_of_week(policy.limits, history, now, prices).says:
+        found.append(said)
     return found
 
 

@@ -149,8 +149,10 @@ class Objectives(_Strict):
     >>> Objectives.build({"slo": [{"name": "a", "indicator": "erors"}]})
     Traceback (most recent call last):
     leaven.core.errors.UnknownNameError: 'indicator' must be one of: abstaining, accuracy, \
-audited-accuracy, backlog, calibration, drift, errors, latency, pseudo-labels, waiting. \
-Got 'erors'. Did you mean 'errors'?
+audited-accuracy, backlog, calibration, caused-labels, disk, drift, entropy, errors, \
+explored-truth, feedback-bias, feedback-mix, fit-cost, held-out-gap, latency, leaks, \
+overconfidence, pseudo-label-drift, pseudo-label-mix, pseudo-labels, restarts, revealing, \
+waiting. Got 'erors'. Did you mean 'errors'?
     """
 
     slo: tuple[Slo, ...] = Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from shlex import quote
 from typing import Any
 
 from leaven.core.wording import many
@@ -76,7 +77,8 @@ class Message:
     def text(self) -> str:
         """All of it, for people."""
         head = f"Service {_line(self.service)}, data {_line(self.dataset)}, {_when(self.at)}."
-        parts = [_told(one) for event in _EVENTS for one in self.news if one.event == event]
+        news = [one for event in _EVENTS for one in self.news if one.event == event]
+        parts = [_told(one, self.service) for one in news]
         return "\n\n".join([head, *parts]) + "\n"
 
     def told(self) -> dict[str, Any]:
@@ -101,7 +103,7 @@ class Message:
 _VERB = {"opened": "opened", "resolved": "resolved", "reminder": "still open"}
 
 
-def _told(one: News) -> str:
+def _told(one: News, service: str) -> str:
     since = f"since {_when(one.began)}"
     head = {
         "opened": f"OPENED, {one.severity}: {one.slo}, {since}",
@@ -113,6 +115,9 @@ def _told(one: News) -> str:
     lines = [head, one.sentence]
     if one.event != "resolved":
         lines += [f"Type: {one.command}", f"Read: {one.runbook}"]
+        if one.severity == SEVERITIES[0]:
+            incident = f"leaven incident open {quote(service)} --alert {one.id} --reason TEXT"
+            lines.append(f"Keep the evidence: {incident}")
     return "\n".join(_line(line) for line in lines)
 
 
