@@ -1,6 +1,6 @@
 # Needs only make and Python 3.11 or newer; each target installs the rest into .venv first.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo scenario test lint bench clean
 
 VENV := .venv
 PYTHON := $(VENV)/bin/python
@@ -12,6 +12,10 @@ help: ## what can be made
 
 demo: $(INSTALLED) ## the main job on real texts and images, in about three minutes
 	@$(PYTHON) examples/demo.py
+
+scenario: $(INSTALLED) ## NAME=log-routing or NAME=misrouting, end to end; options go into ARGS
+	@test -n "$(NAME)" || { echo "Name one: make scenario NAME=log-routing, or misrouting" >&2; exit 2; }
+	@$(PYTHON) examples/$(subst -,_,$(NAME)).py $(ARGS)
 
 test: lint ## everything that CI runs
 	$(PYTHON) -m pytest -n auto --dist worksteal
