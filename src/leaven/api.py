@@ -20,6 +20,7 @@ from leaven.listing import choices, encoders, methods, pretexts
 if TYPE_CHECKING:
     from leaven.evaluate.pretraining import Pretraining
     from leaven.evaluate.scored import Predictions
+    from leaven.operate.costs.prices import Prices
 
 __all__ = [
     "Run",
@@ -106,6 +107,11 @@ def fit(
     recipe: str | Path | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
     tune: bool = False,
+    cpu_hours: float | None = None,
+    memory: float | None = None,
+    money: float | None = None,
+    prices: str | Path | Prices | None = None,
+    metrics: str | Path | None = None,
     out: str | Path = "runs",
     fresh: bool = False,
     progress: Listener | None = None,
@@ -134,18 +140,31 @@ def fit(
         `choices`), and of the training, `{"training.rate": 0.001}`; they override the recipe's.
     tune : search for the settings of a blend's members within the budget (extra `tune`), for both
         models alike. The search sees labelled records that judge neither.
+    cpu_hours, memory, money : caps: hours of CPU, gigabytes, and what both CPU and GPU may cost.
+        A fit that reaches one ends with a CapError where its work is kept; the same call with a
+        higher one goes on.
+    prices : a TOML file with the table `[costs]`, by which money is reckoned, or these prices; by
+        default `leaven.toml`.
+    metrics : a folder for files that Prometheus reads by node-exporter, written while it goes on
+        and with what it came to, see `leaven.operate.metrics.fitting`.
     out : the folder in which the run's folder is made; its name follows from data and recipe,
         so the same call goes on with a run that was cut off, and returns one that is done.
     fresh : begin anew even so.
     progress : is called with each Progress.
 
-    Returns the Run. Raises LeavenError for data or settings that cannot be used.
+    Returns the Run. Raises LeavenError for data or settings that cannot be used, CapError where a
+    cap is reached.
     """
     from leaven.core.errors import DataError, SettingError
     from leaven.evaluate.made import make_run
     from leaven.label.rules.votes import with_rules
     from leaven.learn.rewriters import name_of
+    from leaven.operate.costs.prices import Prices
 
+    caps = None
+    if any(cap is not None for cap in (cpu_hours, memory, money)):
+        known = prices if isinstance(prices, Prices) else Prices.read(prices)
+        caps = known.caps(cpu_hours, memory, money)
     dataset = given_with_answers(
         data,
         answers,
@@ -184,7 +203,15 @@ def fit(
     listen = progress or (lambda _: None)
     function = rewrite if callable(rewrite) else None
     names = {name: str(value) for name, value in reading.items() if value is not None}
-    return make_run(dataset, whole, Path(out), command, fresh, listen, function, names)
+    made = (dataset, whole, Path(out), command, fresh)
+    if metrics is None:
+        return make_run(*made, listen, function, names, caps)
+    from leaven.operate.metrics.fitting import FitFiles
+
+    with FitFiles(Path(metrics), dataset.name, listen) as files:
+        run = make_run(*made, files.tell, function, names, caps)
+        files.done(run.story)
+    return run
 
 
 def pretrain(

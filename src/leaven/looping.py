@@ -172,12 +172,14 @@ def resume(
 
 
 def _loop(config: str | Path | None, store: str | Path | None, progress: Listener | None) -> Loop:
+    from leaven.operate.costs.prices import Prices
     from leaven.operate.loop.loop import Loop
     from leaven.operate.loop.policy import Policy
 
     policy, canary = Policy.read(config)
+    prices = Prices.read(config, needed=False)
     kept = _store(policy, store)
-    return Loop(kept, policy.named, policy, _fit, canary=canary, listen=progress)
+    return Loop(kept, policy.named, policy, _fit, canary=canary, prices=prices, listen=progress)
 
 
 def _fit(data: Any, **how: Any) -> Run:

@@ -38,6 +38,7 @@ def serve(
     rate: float = 0.0,
     keep_days: float = 0.0,
     local_metrics: bool = False,
+    prices: str | Path | None = None,
     tls_cert: str | Path | None = None,
     tls_key: str | Path | None = None,
 ) -> None:
@@ -63,12 +64,15 @@ def serve(
     keep_days : days for which predictions stay in the log, see `prune`; 0 for ever.
     local_metrics : programs on this machine read /metrics without a token. A proxy on it that does
         not say for whom it asks would let everybody do so.
+    prices : a TOML file with a table `[costs]`, by which the dashboards tell money; by default
+        `leaven.toml`.
     tls_cert, tls_key : PEM files of a certificate and its key.
 
     Raises DataError where nothing was released, SettingError for settings that cannot be used,
     RunError where several workers end as soon as they begin.
     """
     from leaven.operate.canary.policy import Policy
+    from leaven.operate.costs.prices import Prices
     from leaven.operate.releases import named_service
     from leaven.serve.models.answering import Settings
     from leaven.serve.models.app import Plan
@@ -94,7 +98,7 @@ def serve(
     plan = Plan(
         kept.address, name, host, settings, every, Policy.read(policy), guard, keep_days,
         None if tls_cert is None else str(tls_cert), None if tls_key is None else str(tls_key),
-        None if counts is None else str(counts), local_metrics,
+        None if counts is None else str(counts), local_metrics, prices=Prices.read(prices),
     )  # fmt: skip
     if cascade is not None:
         plan = replace(plan, cascade=_cascade(kept, cascade))

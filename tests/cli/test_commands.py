@@ -124,12 +124,17 @@ def test_fit_hands_on_its_options(api):
         *("--answers", "more.csv", "--rules", "rules.toml"),
         *("--set", "accept=AtLeast(0.8)", "--set", "accept=Steady", "--set", "weight=2"),
         *("--pretrain", "simclr", "--tune"),
+        *("--cpu-hours", "0.5", "--memory", "8", "--money", "2", "--prices", "p.toml"),
     )
     assert result.exit_code == 0
     assert api.calls[0][1] == {
         "data": "x.csv",
         "pretext": "simclr",
         "tune": True,
+        "cpu_hours": 0.5,
+        "memory": 8.0,
+        "money": 2.0,
+        "prices": "p.toml",
         "label": "y",
         "modality": None,
         "id": None,

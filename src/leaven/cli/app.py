@@ -19,6 +19,7 @@ from leaven.cli.options import (
     Audit,
     Budget,
     Changed,
+    CpuHours,
     Data,
     Encoder,
     Fresh,
@@ -27,8 +28,12 @@ from leaven.cli.options import (
     Json,
     Label,
     Labels,
+    Memory,
+    Metrics,
     Modality,
+    Money,
     Out,
+    Prices,
     RecipeFile,
     Rules,
     RunFolder,
@@ -37,7 +42,7 @@ from leaven.cli.options import (
     Tune,
     settings_of,
 )
-from leaven.core.errors import LeavenError
+from leaven.core.errors import CapError, LeavenError
 
 __all__ = ["EXIT_BAD_INPUT", "EXIT_INTERRUPTED", "EXIT_NOT_MET", "app", "main", "print_json"]
 
@@ -75,7 +80,8 @@ _COMMANDS = (
         "unseal",
         "audit",
     ),
-    *("loop", "drift", "health", "slo", "prometheus", "k8s", "mlflow"),
+    *("loop", "drift", "health", "costs", "slo"),
+    *("gameday", "incident", "prometheus", "k8s", "mlflow"),
     *("methods", "pretexts", "encoders", "report"),
 )
 
@@ -97,6 +103,9 @@ class Face(TyperGroup):
                 stream.reconfigure(errors="replace")
         try:
             code = super().main(words, *rest, **kwargs)
+        except CapError as error:
+            _fail(type(error).__name__, str(error), as_json, head="Stopped: ")
+            code = EXIT_NOT_MET
         except LeavenError as error:
             code = _fail(type(error).__name__, str(error), as_json)
         except typer.Abort:  # a question was left without an answer
@@ -251,6 +260,11 @@ def fit(
     ] = None,
     changed: Changed = None,
     tune: Tune = False,
+    cpu_hours: CpuHours = None,
+    memory: Memory = None,
+    money: Money = None,
+    prices: Prices = None,
+    metrics: Metrics = None,
     require: Annotated[
         Requirement | None,
         typer.Option(help="Exit with 1 unless the verdict is this.", rich_help_panel=RESULT),
@@ -286,6 +300,11 @@ def fit(
             recipe=recipe,
             settings=settings_of(changed or []),
             tune=tune,
+            cpu_hours=cpu_hours,
+            memory=memory,
+            money=money,
+            prices=prices,
+            metrics=metrics,
             fresh=fresh,
             progress=listener,
         )

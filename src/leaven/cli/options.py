@@ -20,6 +20,7 @@ __all__ = [
     "Audit",
     "Budget",
     "Changed",
+    "CpuHours",
     "Data",
     "Encoder",
     "Fresh",
@@ -28,9 +29,13 @@ __all__ = [
     "Json",
     "Label",
     "Labels",
+    "Memory",
+    "Metrics",
     "Modality",
+    "Money",
     "Out",
     "Pretext",
+    "Prices",
     "RecipeFile",
     "RunFolder",
     "Seed",
@@ -180,6 +185,42 @@ Fresh = Annotated[
 ]
 Out = Annotated[
     str, typer.Option(metavar="FOLDER", help="Where runs are kept.", rich_help_panel=RESULT)
+]
+CpuHours = Annotated[
+    float | None,
+    typer.Option(
+        metavar="HOURS",
+        help="Stop, with all work kept, when so many hours of CPU are used.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Memory = Annotated[
+    float | None,
+    typer.Option(
+        metavar="GB",
+        help="The same when so much memory is taken.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Money = Annotated[
+    float | None,
+    typer.Option(
+        metavar="AMOUNT",
+        help="The same when CPU and GPU have cost so much.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Prices = Annotated[
+    str | None,
+    typer.Option(metavar="FILE", help="TOML with the table costs; leaven.toml if not given."),
+]
+Metrics = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Tell Prometheus how it goes, by files for node-exporter's textfile collector.",
+        rich_help_panel=RESULT,
+    ),
 ]
 Pretext = Annotated[
     str | None,

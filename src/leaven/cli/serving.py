@@ -10,7 +10,7 @@ import typer
 
 from leaven.cli.app import app, print_json
 from leaven.cli.labelling import Store
-from leaven.cli.options import RESULT, Json
+from leaven.cli.options import RESULT, Json, Prices
 from leaven.cli.releasing import By, Service
 from leaven.cli.words import plain
 from leaven.core.wording import many
@@ -116,6 +116,7 @@ def serve(
             rich_help_panel=_SAFETY,
         ),
     ] = False,
+    prices: Prices = None,
     tls_cert: Annotated[
         str | None,
         typer.Option(metavar="FILE", help="A certificate (PEM).", rich_help_panel=_SAFETY),
@@ -146,6 +147,7 @@ def serve(
         rate=rate,
         keep_days=keep_days,
         local_metrics=local_metrics,
+        prices=prices,
         tls_cert=tls_cert,
         tls_key=tls_key,
     )

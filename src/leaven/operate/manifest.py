@@ -18,7 +18,7 @@ from leaven.core.errors import RunError
 from leaven.core.signing import PUBLIC, SIGNING, public_key, sign, why_not
 from leaven.evaluate.folder import write_json
 
-__all__ = ["FILE", "Manifest", "read_manifest", "verified", "write_manifest"]
+__all__ = ["FILE", "Manifest", "differing", "read_manifest", "verified", "write_manifest"]
 
 #: Its name, within the folder that it describes.
 FILE = "manifest.json"
@@ -91,17 +91,28 @@ def verified(folder: Path, digest: str | None = None) -> Manifest:
     manifest = read_manifest(folder)
     if digest is not None and manifest.digest != digest:
         raise RunError(f"The model in '{folder}' is another than the one that was released.")
+    if (found := differing(folder, manifest)) is not None:
+        path, how = found
+        raise RunError(
+            f"The model in '{folder}' is not as it was released: '{path}' {how}. Restore it, "
+            "or release its run again."
+        )
+    _check_signature(folder, manifest)
+    return manifest
+
+
+def differing(folder: Path, manifest: Manifest) -> tuple[str, str] | None:
+    """The first file that is not as the manifest has it, and how; None where all are.
+
+    Raises RunError for a folder that is not there, or a link that leads out of it.
+    """
     there = _digests(folder)
     for path in sorted(set(there) | set(manifest.files)):
         if there.get(path) != manifest.files.get(path):
             how = "is missing" if path not in there else "was added"
             how = "was changed" if path in there and path in manifest.files else how
-            raise RunError(
-                f"The model in '{folder}' is not as it was released: '{path}' {how}. Restore it, "
-                "or release its run again."
-            )
-    _check_signature(folder, manifest)
-    return manifest
+            return path, how
+    return None
 
 
 def _check_signature(folder: Path, manifest: Manifest) -> None:

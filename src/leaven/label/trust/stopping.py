@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import SettingError
-from leaven.core.wording import THIN, count, decimal, many, percent
+from leaven.core.wording import THIN, count, decimal, many, money, percent
 from leaven.evaluate.intervals import Estimate
 from leaven.label.trust.agreement import cohen_kappa
 from leaven.label.trust.gate import Verdict
@@ -71,8 +71,7 @@ class Price:
         >>> Price(1, currency="EUR").said(1234.5).replace(THIN, " "), Price(1).said(0.25)
         ('1 234 EUR', '0.25')
         """
-        number = count(amount) if abs(amount) >= 1000 else decimal(amount, 2)
-        return f"{number}{THIN}{self.currency}".rstrip(THIN)
+        return money(amount, self.currency)
 
 
 @dataclass(frozen=True)
