@@ -153,6 +153,7 @@ def test_fit_hands_on_its_options(api):
         "answers": "more.csv",
         "rules": "rules.toml",
         "fresh": True,
+        "metrics": None,
         "progress": None,
     }
 

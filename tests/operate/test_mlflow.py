@@ -99,7 +99,7 @@ def test_nothing_that_is_logged_is_a_pickle(logged: dict[str, Any], client: Any)
     where = Path(client.get_logged_model(logged["model_id"]).artifact_location.split("://")[1])
     kinds = {path.suffix for path in (where / "data").rglob("*") if path.is_file()}
     assert kinds >= {".json", ".safetensors"}
-    assert kinds <= {".json", ".safetensors", ".onnx", ".parquet", ".html", ".toml"}
+    assert kinds <= {".json", ".safetensors", ".onnx", ".parquet", ".html", ".toml", ".drift"}
     assert "loader_module: leaven.tracking" in (where / "MLmodel").read_text()
 
 

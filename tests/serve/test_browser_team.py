@@ -155,7 +155,7 @@ def test_disputes_are_settled_by_keyboard_and_taken_back(browser: Browser, tmp_p
             "document.querySelector('#waiting').innerText.startsWith('People differ on no')"
         )
         saved(window)
-        assert window.text("#words") == "0 to settle · 4 settled"
+        window.until("document.querySelector('#words').innerText === '0 to settle · 4 settled'")
         window.open(f"{address}/settle")  # after a reload the latest decision is still taken back
         window.until("document.querySelector('#words').innerText.startsWith('0 to')")
         window.press("u")

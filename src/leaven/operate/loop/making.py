@@ -18,7 +18,7 @@ from leaven.operate.loop.bench import Bench, Done, Waits
 from leaven.operate.loop.triggers import marks_now
 from leaven.store.store import Store
 
-__all__ = ["approve", "check", "fit", "judge", "labels_given"]
+__all__ = ["approve", "check", "fit", "judge", "keep_labels", "labels_given"]
 
 #: What a label joined from the queue or from production says of itself.
 _COLUMNS = ("content", "id", "label", "origin", "people")
@@ -32,7 +32,7 @@ def check(bench: Bench) -> Done:
     marks = marks_now(bench.store, bench.service, policy.asks_in)  # before they are read
     labels = labels_given(bench.store, bench.service, policy.asks_in)
     # The name is this holder's own: who was overtaken writes over nothing that another reads.
-    file = _kept(labels, bench.folder / f"labels-{bench.token}.parquet")
+    file = keep_labels(labels, bench.folder / f"labels-{bench.token}.parquet")
     try:
         dataset = given_with_answers(policy.data, file, **_reading(bench))
     except StoreError:
@@ -159,7 +159,7 @@ def labels_given(store: Store, service: str, queue: str) -> pa.Table:
     return pa.table(columns, schema=pa.schema({name: pa.string() for name in _COLUMNS}))
 
 
-def _kept(labels: pa.Table, file: Path) -> Path | None:
+def keep_labels(labels: pa.Table, file: Path) -> Path | None:
     """Where the labels are now, encrypted if there is a key; None where there are none."""
     from leaven.evaluate.tables import write_parquet
 

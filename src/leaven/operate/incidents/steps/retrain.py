@@ -89,20 +89,13 @@ class Retrain(Step):
         import pyarrow as pa
 
         from leaven.evaluate.run import Run
-        from leaven.evaluate.tables import write_table
+        from leaven.operate.loop.making import keep_labels
 
         suspect = Suspect(Run.load(chosen["run"]), "")
-        file: Path | None = Path(scene.incident.folder) / chosen["file"]
-        assert file is not None
-        if not file.is_file():
-            rows = _labels(scene, suspect, chosen)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if rows:
-                partial = file.with_name(f"part-{file.name}")
-                write_table(pa.Table.from_pylist(rows), partial)
-                partial.replace(file)
-            else:
-                file = None
+        place = Path(scene.incident.folder) / chosen["file"]
+        file: Path | None = place
+        if not place.is_file():
+            file = keep_labels(pa.Table.from_pylist(_labels(scene, suspect, chosen)), place)
         story = suspect.run.story
         reading = story["run"].get("reading", {})
         run = scene.fit(
