@@ -69,7 +69,6 @@ class World:
                 if tells is not None:
                     kept = client.post("/feedback", json={"id": answer["id"]} | tells)
                     assert kept.is_success, kept.text
-            client.service.sketcher.look()
         return found
 
     def alerts(self) -> set[str]:

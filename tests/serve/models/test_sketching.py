@@ -6,6 +6,7 @@ import base64
 import io
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,32 @@ def test_more_than_can_wait_is_left_out_and_no_model_without_reference_waits(
         other.add(model, records)
         other.look()
     assert (other.counted, other.dropped, other.problem, other._waiting) == (0, 0, "", 0)
+
+
+def test_what_came_while_it_counted_is_written_when_it_ends(
+    kept: Run, store: str, model: Loaded, monkeypatch: pytest.MonkeyPatch
+):
+    made = Sketcher(Store(store), "orders", most=64)
+    records = model.reader.all_checked(RECORDS)
+    counting, goes_on = threading.Event(), threading.Event()
+    count = made._count
+
+    def slowly() -> None:
+        counting.set()
+        assert goes_on.wait(10)
+        count()
+
+    monkeypatch.setattr(made, "_count", slowly)
+    made.start()
+    made.add(model, records)  # more than a quarter of what can wait: it begins to count
+    assert counting.wait(10)
+    ending = threading.Thread(target=made.stop)
+    ending.start()
+    while not made._ended:
+        time.sleep(0.001)
+    goes_on.set()
+    ending.join(10)
+    assert [row.n for row in rows(store)] == [30]
 
 
 @pytest.fixture

@@ -96,6 +96,7 @@ class Sketcher:
         self._unwritten: set[tuple[str, int]] = set()
         self._pruned = 0
         self._lock = threading.Lock()  # of the line, and how many wait in it
+        self._turn = threading.Lock()  # of who counts and writes
         self._wake, self._ended = threading.Event(), False
         self._thread = threading.Thread(target=self._work, name="leaven-sketch", daemon=True)
         #: Records counted, and records left out.
@@ -145,8 +146,9 @@ class Sketcher:
     def look(self) -> None:
         """Count what waits, and write what is not written yet. What goes wrong is told."""
         try:
-            self._count()
-            self._write()
+            with self._turn:
+                self._count()
+                self._write()
             with self._lock:
                 self._share, self._came = min(1.0, _DECODED / max(self._came, 1)), 0
             problem = ""
@@ -164,18 +166,22 @@ class Sketcher:
 
     def _work(self) -> None:
         written = time.monotonic()
-        while not self._ended:
+        while True:
             full = self._wake.wait(self._every)
             self._wake.clear()
-            if full and not self._ended and time.monotonic() < written + self._every:
+            if self._ended:
+                break
+            if full and time.monotonic() < written + self._every:
                 self._only_count()
                 continue
             self.look()
             written = time.monotonic()
+        self.look()
 
     def _only_count(self) -> None:
         try:
-            self._count()
+            with self._turn:
+                self._count()
         except Exception:  # noqa: BLE001 - the next look meets it again, and tells
             _SAID.debug("Records were not counted", exc_info=True)
 
