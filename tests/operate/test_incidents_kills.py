@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +19,7 @@ from leaven.operate.loop.journal import Journal
 from leaven.operate.releases import Releases
 from leaven.store.audit import AuditLog
 from leaven.store.store import Store
+from tests.operate.fate import Fate, Killed
 from tests.operate.incident_world import SERVICE, World, rows_of
 
 pytest_plugins = ["tests.store.databases"]
@@ -30,31 +29,6 @@ STEPS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("revoke", {"person": "ben"}), ("retrain", {}), ("release", {}), ("resume-labelling", {}),
     ("resume-loop", {}),
 )  # fmt: skip
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class Fate:
-    """Kills before or after some transaction is kept."""
-
-    def __init__(self, store: Store) -> None:
-        self._write, self.left, self.kills = store.write, 10**9, 0
-        store.write = self.write  # type: ignore[method-assign]
-
-    @contextmanager
-    def write(self, scope: int = 0) -> Iterator[Any]:
-        self._strike()
-        with self._write(scope) as connection:
-            yield connection
-        self._strike()
-
-    def _strike(self) -> None:
-        self.left -= 1
-        if self.left <= 0:
-            self.kills += self.left == 0
-            raise Killed
 
 
 @pytest.fixture

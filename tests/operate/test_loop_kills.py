@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +20,10 @@ from leaven.operate.loop.states import REST, STATES, TRANSITIONS, after
 from leaven.operate.releases import Releases
 from leaven.store.audit import AuditLog
 from leaven.store.store import Store
+from tests.operate.fate import Fate, Killed
 from tests.operate.loop_world import World
 
 pytest_plugins = ["tests.store.databases"]
-
-
-class Killed(BaseException):
-    """The process is no more."""
-
-
-class Fate:
-    """Kills before or after some transaction is kept; who is dead writes nothing any more."""
-
-    def __init__(self, store: Store) -> None:
-        self._write = store.write
-        self.left, self.kills = 0, 0
-        store.write = self.write  # type: ignore[method-assign]
-
-    @contextmanager
-    def write(self, scope: int = 0) -> Iterator[Any]:
-        self._strike()
-        with self._write(scope) as connection:
-            yield connection
-        self._strike()
-
-    def _strike(self) -> None:
-        self.left -= 1
-        if self.left <= 0:
-            self.kills += self.left == 0
-            raise Killed
 
 
 def test_two_hundred_kills_at_any_transaction_do_nothing_twice(

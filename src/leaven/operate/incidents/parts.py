@@ -208,12 +208,13 @@ def _health(site: Site) -> Any:
 
 def _pseudo_labels(site: Site) -> Any:
     """What audits say of each class of the live run's pseudo-labels."""
-    from leaven.label.queue import Queue
+    from leaven.label.queue import Queue, queue_names
     from leaven.label.trust.auditing import audited, judge
 
-    run, queue = site.live().folder.name, Queue(site.store, _dataset(site))
-    told = [one for one in audited(queue) if one.run == run]
-    if not told:
+    run, name = site.live().folder.name, _dataset(site)
+    queue = Queue(site.store, name) if name in queue_names(site.store) else None
+    told = [] if queue is None else [one for one in audited(queue) if one.run == run]
+    if queue is None or not told:
         raise DataError(f"No pseudo-label of '{run}' was audited: leaven label audit.")
     at_least = min(one.at_least for one in told)
     verdicts = judge(queue, run, confidence=at_least)
