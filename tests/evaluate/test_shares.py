@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from leaven.evaluate import shares as module
 from leaven.evaluate.shares import drawn_evenly, estimate_shares
+from leaven.learn.out_of_fold import folds
+from leaven.learn.temperature import fit_temperature
 
 
 def outputs(y, sharpness, rng, bias=(0.0, 0.0)):
@@ -88,3 +91,82 @@ def test_no_class_is_given_up_where_the_model_is_sure_of_little():
     plain = (pool + np.log(np.divide(found.estimated, found.labelled))).argmax(1).mean()
     assert named >= 0.4 * found.estimated[1] > plain
     assert found.estimated[1] < found.used[1] < 0.5
+
+
+def taught(per, shares, seed, apart=2.0, width=8):
+    """Gaussian clouds, and a model that `per` labels of each have taught where they lie.
+
+    Outputs for labelled records left out in folds, their classes, outputs for unlabelled records
+    and for test records, and the classes of these.
+    """
+    rng = np.random.default_rng([seed, 1])
+    k = len(shares)
+    centres = rng.normal(size=(k, width))
+    centres *= apart / np.linalg.norm(centres - centres.mean(0), axis=1).mean() / np.sqrt(2)
+    y, test = np.repeat(np.arange(k), per), rng.choice(k, 2000, p=shares)
+    x, pool, new = (
+        centres[of] + rng.normal(size=(len(of), width))
+        for of in (y, rng.choice(k, 500, p=shares), test)
+    )
+
+    def say(known, records):
+        means = np.array([x[known][y[known] == c].mean(0) for c in range(k)])
+        return records @ means.T - (means**2).sum(1) / 2
+
+    every, left_out = np.arange(len(y)), np.zeros((len(y), k))
+    for held in folds(y, seed):
+        left_out[held] = say(np.setdiff1d(every, held), x[held])
+    temperature = fit_temperature(left_out, y)
+    told = (left_out, y, say(every, pool), say(every, new))
+    return *(one if one is y else one / temperature for one in told), test
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Ten draws in place of thirty: many problems are asked."""
+    monkeypatch.setattr(module, "_DRAWS", 10)
+
+
+SHARES = [(0.5, 0.5), (0.8, 0.2), (0.1, 0.9), (0.25,) * 4, (0.6, 0.2, 0.1, 0.1)]
+
+
+def gains(per, seeds):
+    """Points of accuracy by the estimate, and by the true shares, over taking all for equal."""
+    found = []
+    for shares in SHARES:
+        for seed in range(seeds):
+            left_out, y, pool, test, truth = taught(per, shares, seed)
+            names = tuple(map(str, range(len(shares))))
+            used = estimate_shares(left_out, y, pool, names, seed).used
+            plain, ours, best = (
+                100 * ((test + np.log(np.multiply(one, len(shares)))).argmax(1) == truth).mean()
+                for one in (np.full(len(shares), 1 / len(shares)), used, shares)
+            )
+            found.append((ours - plain, best - plain))
+    return np.array(found)
+
+
+@pytest.mark.usefixtures("brief")
+def test_few_labels_lose_nothing_by_an_estimate():
+    """Four of a class do not tell where the classes part, and so not how frequent they are."""
+    ours = gains(4, seeds=3)[:, 0]
+    assert ours.mean() > -0.3
+    assert ours.min() > -6
+
+
+@pytest.mark.usefixtures("brief")
+def test_enough_labels_keep_most_of_what_the_true_shares_would_give():
+    ours, best = gains(25, seeds=2).T
+    assert best.mean() > 2
+    assert ours.mean() > 0.6 * best.mean()
+    assert ours.min() > -2
+
+
+@pytest.mark.usefixtures("brief")
+def test_what_could_be_chance_is_no_shift():
+    """Four labels of each in 40 dimensions: the draws agree, are wrong, and are not trusted."""
+    found = []
+    for seed in range(20):
+        left_out, y, pool, _, _ = taught(4, (0.5, 0.5), seed, width=40)
+        found.append(estimate_shares(left_out, y, pool, ("a", "b"), seed).shifted)
+    assert np.mean(found) <= 0.1

@@ -6,10 +6,18 @@ with their class biases mended on records left out, make the unlabelled records 
 (Saerens, Latinne & Decaestecker 2002; bias-corrected calibration: Alexandari, Kundaje & Shrikumar
 2020).
 
-Few labels leave the calibration unsure, and an error in it becomes a larger one in the shares. So
-the labelled records are drawn again many times, which tells how far the estimate strays, and it is
-drawn towards equal shares by as much as it does (James & Stein 1961). What then differs from equal
-shares by less than 0.15 in total variation is not believed.
+Few labels leave the calibration unsure, and an error in it becomes a larger one in the shares. Two
+things tell how much of the estimate to trust:
+
+- The labelled records are drawn again many times, which tells how far it strays.
+- Were the shares equal, a model would on average say of the unlabelled records what it says of
+  labelled ones that it was not taught (Lipton, Wang & Smola 2018). Where the difference could be
+  chance, there is nothing to estimate. This asks nothing of the calibration, which eight labels
+  cannot tell: there the draws agree with each other, and are wrong together.
+
+The estimate is drawn towards equal shares by as much as it strays, or by as much of the difference
+as is chance (James & Stein 1961), whichever is more. What still differs from equal shares by less
+than 0.15 in total variation is not believed.
 """
 
 from __future__ import annotations
@@ -22,6 +30,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
+from scipy.stats import f as f_distribution
 
 from leaven.core.wording import percent
 from leaven.learn.predictions import Floats, Ints
@@ -40,6 +49,8 @@ _EVENLY = 0.8
 _SAME, _TIED = 0.5, 3  # of the classes, and classes at least, must have equally many labels
 #: Where all classes are equally frequent the estimate still strays by a tenth or so from that.
 _APART = 0.15
+_CHANCE = 0.1  # a difference that equal shares show as often is no sign of others
+_NO_DOUBT = 1e-9  # variance of what is said of a class's records, below which there is no chance
 _OF_SEVERAL = 0.7  # of the estimate is kept where there are more than two classes to mistake
 
 
@@ -119,8 +130,11 @@ def estimate_shares(
     found = np.array(draws)
     middle = found.mean(0)
     strays = float(((found - middle) ** 2).sum(1).mean())
-    apart = float(((middle - labelled) ** 2).sum())
-    trust = max(0.0, 1 - strays / max(apart, 1e-12)) * (1.0 if k == 2 else _OF_SEVERAL)
+    trust = min(
+        _kept(float(((middle - labelled) ** 2).sum()), strays),
+        _shown(softmax(left_out, axis=1), targets, softmax(asked, axis=1)),
+    )
+    trust *= 1.0 if k == 2 else _OF_SEVERAL
     if np.abs(middle - labelled).sum() / 2 < _APART:
         trust = 0.0
     estimated = np.maximum(labelled + trust * (middle - labelled), _FLOOR)
@@ -136,6 +150,34 @@ def estimate_shares(
 def _as_labelled(labelled: Floats, sentence: str) -> Shares:
     told = _plain(labelled)
     return Shares(told, told, told, told, told, 0.0, sentence)
+
+
+def _kept(squared: float, variance: float) -> float:
+    """What James & Stein keep of a vector of that squared length; in [0, 1]."""
+    return max(0.0, 1 - variance / max(squared, 1e-12))
+
+
+def _shown(left_out: Floats, targets: Ints, asked: Floats) -> float:
+    """How much of the difference between what is said of labelled and unlabelled records is shift.
+
+    Of equal shares the mean of `asked` (u, k) is that of `left_out` (n, k), but for the chance of
+    which records have labels. The squared distance of the means is held against the variance within
+    classes; its degrees of freedom are fewer than k - 1 where only some classes are confused (Box
+    1954). Returns 0 where such a distance is seen in more than one of ten cases of equal shares.
+    """
+    k, n = left_out.shape[1], len(left_out)
+    mean = np.array([left_out[targets == c].mean(0) for c in range(k)])
+    apart = left_out - mean[targets]
+    covariance = apart.T @ apart / (n - k)
+    variance = float(np.trace(covariance))
+    if variance < _NO_DOUBT:
+        return 1.0
+    freedom = variance**2 / float((covariance**2).sum())
+    squared = float(((asked.mean(0) - left_out.mean(0)) ** 2).sum())
+    ratio = squared * n / variance
+    if ratio < f_distribution.isf(_CHANCE, freedom, freedom * (n - k)):
+        return 0.0
+    return _kept(squared, variance / n)
 
 
 def _used(outputs: Floats, labelled: Floats, estimated: Floats) -> Floats:
