@@ -69,9 +69,9 @@ def _keep(path: Path, data: Path, name: str, per: int, seed: int, encoder: str) 
     import numpy as np
 
     from benchmarks.sets import load
-    from leaven.learn.blending import member
+    from leaven.learn.blending import fitted_member, member, parted
     from leaven.learn.classic.blend import Blend
-    from leaven.learn.out_of_fold import answers, fitted, folds, out_of_fold
+    from leaven.learn.out_of_fold import answers, folds, out_of_fold
 
     task = load(data, name, per, seed)
     known, asked, truth = _encoded(task, encoder)
@@ -79,15 +79,15 @@ def _keep(path: Path, data: Path, name: str, per: int, seed: int, encoder: str) 
     tried = Blend().tried(known)
     kept: dict[str, Any] = {"y": y, "truth": truth, "modality": known.modality}
     pool = known.features[known.labelled :][:2000]
-    for candidate in Blend.candidates:
-        method = member(candidate)
+    for candidate in Blend().names(known):
+        method, part = member(candidate), tried.of(parted(candidate)[1])
         began = time.process_time()
         rounds = []
         for repeat in range(Blend().repeats):
             parts = folds(y, seed + 1000 * repeat)
             if parts:
-                rounds.append(out_of_fold(method, tried, parts))
-        head = fitted(method, known)
+                rounds.append(out_of_fold(method, part, parts))
+        head = fitted_member(candidate, known)
         kept[f"{candidate}/seconds"] = time.process_time() - began
         kept[f"{candidate}/left out"] = np.array(rounds, np.float32)
         kept[f"{candidate}/test"] = answers(head, asked).astype(np.float16)
@@ -105,6 +105,7 @@ def _encoded(
 
     from benchmarks.ours import testing, training
     from leaven.data.modality import MODALITIES
+    from leaven.learn.classic.blend import Blend
     from leaven.learn.classic_method import Frozen
     from leaven.learn.encoder import ENCODERS, encode
     from leaven.learn.extractor import find_extractor
@@ -117,7 +118,7 @@ def _encoded(
     arrays, rejected = front.decode(dataset)
     bad = np.array([row[0] for row in rejected], np.int64)
     labelled, others = (np.setdiff1d(rows, bad) for rows in (dataset.labelled, dataset.unlabelled))
-    kind = ENCODERS[views.features]
+    kind = ENCODERS[Blend().default_encoder(views)]
     made = kind(**kind.configure(front.arrays_spec))
     made.prepare(arrays, np.concatenate([labelled, others]), 0)
     rows = np.concatenate([labelled, others])
@@ -125,7 +126,7 @@ def _encoded(
     targets[: len(labelled)] = dataset.targets[labelled]
     known = Frozen(
         encode(made, arrays, rows, views.plain), targets, len(dataset.classes), 0,
-        np.arange(len(others)), modality=views.name,
+        np.arange(len(others)), modality=views.name, columns=made.columns,
     )  # fmt: skip
     test = testing(task, _columns(dataset))
     found, _ = front.decode(test)

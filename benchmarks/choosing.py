@@ -160,10 +160,11 @@ def blended(case: Case, prior: Mapping[str, float], supervised: bool = False) ->
     """(t, k) the blend's probabilities under this prior."""
     import numpy as np
 
+    from leaven.learn.blending import parted
     from leaven.learn.method import METHODS
     from leaven.learn.weighing import agreement, weigh
 
-    names = [n for n in case.test if not (supervised and METHODS[n].unlabelled)]
+    names = [n for n in case.test if not (supervised and METHODS[parted(n)[0]].unlabelled)]
     seen = {n: case.likelihood.get(n, np.zeros(0)) for n in names}
     named = {n: case.left_out[n].argmax(-1).ravel() for n in names if len(case.left_out[n])}
     agreeing = agreement(named) if len(named) > 1 else None
@@ -219,11 +220,16 @@ def _logs(case: Case, name: str) -> float:
 
 
 def history(cache: Path) -> None:
-    """Write what each case teaches, and of all the table that ships."""
+    """Write what each case teaches, and of all the table that ships.
+
+    Earlier rows of kinds of record that are not in the cache stay.
+    """
     from benchmarks.machine import commit
+    from benchmarks.results import read
 
     cases = read_cases(cache)
-    rows = []
+    kinds = {case.modality for case in cases}
+    rows = [row for row in read(ROWS) if row["modality"] not in kinds]
     for case in cases:
         prior = _prior(case, [one for one in cases if one.set != case.set])
         with_them = case.right(blended(case, prior))

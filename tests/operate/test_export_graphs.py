@@ -16,6 +16,7 @@ from leaven.learn.encoder import ENCODERS, listed
 from leaven.learn.front import Front
 from leaven.learn.head import HEADS, Head, LinearHead
 from leaven.learn.heads.blend import BlendHead
+from leaven.learn.heads.block import BlockHead
 from leaven.learn.heads.committee import CommitteeHead
 from leaven.learn.heads.forest import ForestHead
 from leaven.learn.heads.kernel import KernelHead
@@ -35,6 +36,8 @@ CLASSES = ("a", "b", "c", "d")
 WIDTH = 24
 #: The same layers as another's, larger: their graphs are built by the same code.
 LARGER = {"resnet-50", "resnet-18", "text-transformer-large", "tcn-large", "vit-tiny"}
+#: Not to be chosen by name, yet in models.
+BLOCKS = ["series-blocks"]
 
 
 def model_of(name: str, count: int = 24) -> tuple[Predictor, Any]:
@@ -57,7 +60,7 @@ def model_of(name: str, count: int = 24) -> tuple[Predictor, Any]:
 
 @pytest.mark.parametrize(
     "name",
-    [n for n in listed() if ENCODERS[n].modality != "graph" and n not in LARGER],
+    [n for n in listed() if ENCODERS[n].modality != "graph" and n not in LARGER] + BLOCKS,
 )
 def test_an_encoder_answers_alike_as_a_graph(name: str) -> None:
     predictor, dataset = model_of(name)
@@ -88,7 +91,7 @@ def test_a_residual_network_with_the_stem_of_large_pictures() -> None:
     required(on_arrays(predictor, model, made_arrays(predictor, 3)))
 
 
-@pytest.mark.parametrize("name", ["rocket", "tcn-tiny"])
+@pytest.mark.parametrize("name", ["rocket", "steps", "tcn-tiny"])
 def test_series_of_several_channels_with_gaps(name: str) -> None:
     rng = np.random.default_rng(0)
     spec = {"column": "series", "channels": 3, "length": 21}
@@ -169,6 +172,7 @@ HEADS_MADE = {
     "fewer than k": lambda: neighbours(5, False),
     "unit neighbours": lambda: neighbours(80, True),
     "cells": lambda: neighbours(8300, False),
+    "block": lambda: BlockHead.of(LinearHead(7, 3), 3, 10),
     "blend": mixed,
 }
 
@@ -191,7 +195,7 @@ def test_all_kinds_of_head_have_a_graph_or_are_known_to_have_none() -> None:
     assert {name for name, _ in HEADS.items()} - {name for name, _ in HEAD_GRAPHS.items()} == {
         "bare"
     }
-    assert not [name for name in listed() if name not in ENCODER_GRAPHS]
+    assert not [name for name in [*listed(), *BLOCKS] if name not in ENCODER_GRAPHS]
 
 
 def test_a_part_without_a_graph_is_named() -> None:

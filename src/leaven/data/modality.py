@@ -40,6 +40,9 @@ class Modality(ABC):
     #: Default trainable encoder, and default frozen one for the methods that work on features.
     encoder: ClassVar[str]
     features: ClassVar[str]
+    #: Frozen one of nearly raw features, and that of both side by side, which blends read.
+    raw: ClassVar[str] = ""
+    blocks: ClassVar[str] = ""
 
     @abstractmethod
     def describe(self, dataset: Dataset) -> Spec:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from leaven.core.budget import Budget
 from leaven.core.recipe import Recipe, Setting
 from leaven.evaluate.folder import RunFolder
-from leaven.learn.blending import BlendMethod, member
+from leaven.learn.blending import BlendMethod, fitted_member, member, parted
 from leaven.learn.choices.compose import composed
 from leaven.learn.classic_method import Frozen
 from leaven.learn.method import METHODS, Problem
-from leaven.learn.out_of_fold import answers, fitted
+from leaven.learn.out_of_fold import answers
 from leaven.learn.search import space_of
 
 __all__ = ["affordable", "affordable_trials", "with_members"]
@@ -79,7 +79,7 @@ def _decided(
             decided["members"] = ",".join(named)
     if tunes:
         arms = len({blend.name, blend.baseline})
-        mean = {n: cost / (arms if METHODS[n].unlabelled else 1) for n, cost in costs.items()}
+        mean = {n: cost / (arms if _unlabelled(n) else 1) for n, cost in costs.items()}
         each = (_TUNED * seconds - folder.elapsed) / (fits + arms)  # each arm is tried once before
         decided["trials"] = affordable_trials(mean, each - rounds * sum(mean.values()))
     return decided
@@ -95,7 +95,7 @@ def affordable(costs: Mapping[str, float], prior: Mapping[str, float], seconds: 
     >>> affordable(costs, {"logistic": 1, "forest": 2, "poisson-learning": 5}, 1.0)
     ['logistic', 'forest']
     """
-    supervised = [name for name in costs if not METHODS[name].unlabelled] or list(costs)
+    supervised = [name for name in costs if not _unlabelled(name)] or list(costs)
     chosen = {min(supervised, key=lambda name: costs[name])}
     left = seconds - sum(costs[name] for name in chosen)
     for name in sorted(costs, key=lambda name: -prior[name]):
@@ -126,6 +126,11 @@ def _costs(names: Sequence[str], tried: Frozen) -> dict[str, float]:
     costs = {}
     for name in names:
         began = time.monotonic()
-        answers(fitted(member(name), tried), tried.features[: tried.labelled])
+        answers(fitted_member(name, tried), tried.features[: tried.labelled])
         costs[name] = time.monotonic() - began
     return costs
+
+
+def _unlabelled(name: str) -> bool:
+    """Whether a candidate reads unlabelled records."""
+    return METHODS[parted(name)[0]].unlabelled

@@ -93,7 +93,9 @@ def grow_dataset(
     targets = np.full(len(used), -1, np.int64)
     targets[: len(labelled)] = dataset.targets[labelled]
     features = encode(frozen, arrays, used, problem.views.plain)
-    known = Frozen(features, targets, problem.classes, seed, np.arange(len(free)))
+    known = Frozen(
+        features, targets, problem.classes, seed, np.arange(len(free)), columns=frozen.columns
+    )
     return grow(
         known, chosen, seed=seed, seconds=seconds, ahead=ahead, worth=worth, units=units[labelled]
     )

@@ -1,5 +1,8 @@
 """A blend: several methods on the same frozen features, mixed by what is known of each.
 
+Where features stand in blocks (`Encoder.columns`), a candidate is a method on one of them:
+`logistic` on the first, `logistic@raw` on the one called `raw`.
+
 Each candidate is asked about labelled records that it was not taught, in folds that are dealt anew
 `repeats` times; these answers set its temperature and, with the benchmark's history, its weight
 (`weighing.py`). Candidates that can no longer count are not asked a second time. Those that count
@@ -13,25 +16,31 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import SettingError, UnknownNameError
+from leaven.data.modality import Modality
 from leaven.learn.choices.compose import composed
 from leaven.learn.classic_method import ClassicMethod, Frozen
+from leaven.learn.encoder import RAW
 from leaven.learn.head import Head
 from leaven.learn.heads.blend import BlendHead
+from leaven.learn.heads.block import BlockHead
 from leaven.learn.history import expected
 from leaven.learn.learner_method import only
-from leaven.learn.method import METHODS, Step
+from leaven.learn.method import METHODS, Problem, Step
+from leaven.learn.models.blocks import Blocks
+from leaven.learn.network import Network
 from leaven.learn.out_of_fold import answers, fitted, folds, out_of_fold
 from leaven.learn.search import Search, Setting, need_optuna, space_of
 from leaven.learn.temperature import apply, fit_temperature
 from leaven.learn.weighing import agreement, weigh
 
-__all__ = ["BlendMethod", "Evidence", "member"]
+__all__ = ["BlendMethod", "Evidence", "fitted_member", "member", "parted"]
 
 Floats = npt.NDArray[np.float64]
 Index = npt.NDArray[np.int64]
@@ -40,8 +49,9 @@ _MANY = 80  # labelled records that one round of folds judges well enough
 _TRIED = 4000  # unlabelled records that stand by while candidates are compared
 #: What members do less of than alone: after three rounds few guesses change.
 _BRIEF: dict[str, dict[str, int]] = {"self-training-ridge": {"rounds": 3}}
-#: With a smaller probability by experience a candidate does not take part; more labels need fewer.
-_VAIN, _VAIN_OF_MANY, _MANY_A_CLASS = 0.04, 0.1, 10
+#: With less of an even share of the probability by experience a candidate does not take part; more
+#: labels need fewer.
+_VAIN, _VAIN_OF_MANY, _MANY_A_CLASS = 0.28, 0.7, 10
 
 
 @dataclass(frozen=True)
@@ -91,11 +101,25 @@ class BlendMethod(ClassicMethod):
         if settings.get("trials", self.trials):
             need_optuna()
         for name in _named(str(settings.get("members", ""))):
-            if name not in METHODS:
-                raise UnknownNameError("members", name, METHODS)
-            method = METHODS[name]
+            asked, block = parted(name)
+            if asked not in METHODS:
+                raise UnknownNameError("members", asked, METHODS)
+            if block not in ("", RAW):
+                raise SettingError("members", f"names of methods, or such with @{RAW}", name)
+            method = METHODS[asked]
             if not isinstance(method, ClassicMethod) or isinstance(method, BlendMethod):
                 raise SettingError("members", "methods on frozen features", name)
+
+    def default_encoder(self, modality: Modality) -> str:
+        """The modality's frozen ones side by side, where it has several."""
+        return modality.blocks or super().default_encoder(modality)
+
+    def fit(
+        self, problem: Problem, checkpoint: Path | None = None
+    ) -> Generator[Step, None, Network]:
+        """Encode once, and learn. Features that no member reads are not computed any more."""
+        network = yield from super().fit(problem, checkpoint)
+        return _spared(network)
 
     def learn(self, known: Frozen) -> Generator[Step, None, Head]:
         """A step a candidate and round of folds, and one a member that is fitted at the end."""
@@ -106,7 +130,7 @@ class BlendMethod(ClassicMethod):
         evidence = yield from self.compare(known)
         heads = []
         for number, name in enumerate(evidence.weights, 1):
-            heads.append(fitted(member(name, evidence.settings.get(name)), known))
+            heads.append(fitted_member(name, known, evidence.settings.get(name)))
             if number < len(evidence.weights):
                 yield Step(number, len(evidence.weights))
         weights = list(evidence.weights.values())
@@ -151,15 +175,20 @@ class BlendMethod(ClassicMethod):
         chosen = {name: one for name, one in settings.items() if one}
         return replace(_evidence(said, y, prior), settings=chosen)
 
-    @property
-    def names(self) -> list[str]:
+    def names(self, known: Frozen) -> list[str]:
         """The members, those that read unlabelled records only where the blend does.
 
-        Where that leaves none, and where none are named, the candidates.
+        Where that leaves none, and where none are named, the candidates on each block of features.
+        Raises SettingError for a member that reads features which there are not.
         """
-        asked = _named(self.members)
-        suited = [name for name in asked if self.unlabelled or not METHODS[name].unlabelled]
-        return suited or list(self.candidates)
+        blocks = known.columns or ("",)
+        for name in _named(self.members):
+            if parted(name)[1] not in blocks:
+                fix = "The encoder gives features of one kind: leave --encoder out, or the @."
+                raise SettingError("members", "names of methods alone", name, fix)
+        return self._suited() or [
+            f"{name}@{block}" if block else name for block in blocks for name in self.candidates
+        ]
 
     def contenders(self, known: Frozen) -> dict[str, float]:
         """Who takes part, each with its probability by experience.
@@ -170,14 +199,20 @@ class BlendMethod(ClassicMethod):
         """
         y = known.targets[: known.labelled]
         labels = len(y) / max(len(np.unique(y)), 1)
-        prior = expected(self.names, known.modality, labels)
-        if self.names == list(self.candidates):
+        names = self.names(known)
+        prior = expected(names, known.modality, labels)
+        if not self._suited():
             least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
-            least = min(least, max(prior.values()))
+            least = min(least / len(prior), max(prior.values()))
             prior = {name: share for name, share in prior.items() if share >= least}
         if self.reads_votes and known.votes is not None:
-            prior = _joined(prior, [name for name in self.voted if name not in self.names])
+            prior = _joined(prior, [name for name in self.voted if name not in names])
         return prior
+
+    def _suited(self) -> list[str]:
+        """The members that are named and read no more than the blend."""
+        named = _named(self.members)
+        return [n for n in named if self.unlabelled or not METHODS[parted(n)[0]].unlabelled]
 
     def _trials(self, name: str) -> int:
         """Of how many settings the candidate is asked: a ridge, for one, has none."""
@@ -207,6 +242,7 @@ def _search(
     dozen, one is the best on a few records by luck.
     """
     y = tried.targets[: tried.labelled]
+    tried = tried.of(parted(name)[1])
     said = out_of_fold(member(name, own), tried, parts)
     best = dict(own), said
     yield next(steps)
@@ -261,15 +297,49 @@ def _evidence(said: Mapping[str, list[Floats]], y: Index, prior: Mapping[str, fl
     return Evidence(weights, surprise, temperature)
 
 
+def parted(name: str) -> tuple[str, str]:
+    """The method of a candidate, and the block of features that it reads.
+
+    >>> parted("ridge@raw"), parted("ridge")
+    (('ridge', 'raw'), ('ridge', ''))
+    """
+    method, _, block = name.partition("@")
+    return method, block
+
+
 def member(name: str, settings: Mapping[str, Setting] | None = None) -> ClassicMethod:
     """The method as it takes part in a blend, with changed `settings`: of many rounds it takes few.
 
-    >>> member("logistic", {"strength": 3}).strength
+    >>> member("logistic@raw", {"strength": 3}).strength
     3.0
     """
+    name, _ = parted(name)
     method = METHODS[name]
     assert isinstance(method, ClassicMethod)
     return composed(method, {**_BRIEF.get(name, {}), **(settings or {})})
+
+
+def fitted_member(name: str, known: Frozen, settings: Mapping[str, Setting] | None = None) -> Head:
+    """A candidate's head for all columns that there are, of which it may read one block."""
+    block = parted(name)[1]
+    head = fitted(member(name, settings), known.of(block))
+    return BlockHead.of(head, *known.columns[block]) if known.columns else head
+
+
+def _spared(network: Network) -> Network:
+    """The same answers by the encoder of the one block that is read, where it is one."""
+    encoder, blend = network.encoder, network.head
+    if not isinstance(encoder, Blocks) or not isinstance(blend, BlendHead):
+        return network
+    blocks = [one for one in blend.heads if isinstance(one, BlockHead)]
+    read = {(one.first, one.end) for one in blocks}
+    if len(read) != 1:
+        return network
+    place = list(encoder.columns.values()).index(read.pop())
+    heads = [one.head for one in blocks]
+    weights, heats = blend.weights.tolist(), blend.temperatures.tolist()
+    alone = list(encoder.encoders.values())[place]
+    return Network(alone, BlendHead.of(heads, weights, heats, blend.origins)).eval()
 
 
 def _joined(prior: Mapping[str, float], others: list[str]) -> dict[str, float]:

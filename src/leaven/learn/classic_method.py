@@ -38,7 +38,9 @@ class Frozen:
     problem's unlabelled records the latter are. `weights` (labelled,) is how much each labelled
     record counts, one by default, and `modality` what the records are. Neighbours are looked for
     once and kept in `near`, for this problem and its parts; `rows` (n,) says where a part's records
-    stand in the whole. `votes` (n, rules) are what rules say of the records, see `Problem`.
+    stand in the whole. `votes` (n, rules) are what rules say of the records, see `Problem`. The
+    features of one kind stand in `columns`, see `Encoder.columns`; where these are those of one
+    kind only, `block` names it.
     """
 
     features: Floats
@@ -50,7 +52,9 @@ class Frozen:
     rows: npt.NDArray[np.int64] | None = field(default=None, repr=False)
     modality: str = ""
     votes: npt.NDArray[np.int16] | None = field(default=None, repr=False, compare=False)
-    near: dict[tuple[int, bool], Near] = field(default_factory=dict, repr=False, compare=False)
+    columns: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
+    block: str = ""
+    near: dict[tuple[str, int, bool], Near] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not len(self.weights):
@@ -73,6 +77,16 @@ class Frozen:
         if part.votes is not None:
             part.votes[len(left) : len(left) + len(held)] = -1  # a copy, as all of a part is
         return part
+
+    def of(self, block: str) -> Frozen:
+        """The same problem on one block of the features, on all where they are not in blocks.
+
+        KeyError for a block that there is not.
+        """
+        if not self.columns:
+            return self
+        first, end = self.columns[block]
+        return replace(self, features=self.features[:, first:end], columns={}, block=block)
 
     def among(self, taught: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> Frozen:
         """A smaller problem: labelled records at `taught`, unlabelled ones at `others`.
@@ -99,15 +113,16 @@ class Frozen:
 
     def nearest(self, k: int, angles: bool) -> Near:
         """`nearest_in_order` of the features, or of these brought to length one for `angles`."""
-        if (k, angles) not in self.near:
+        if (self.block, k, angles) not in self.near:
             whole = self.features
             if self.rows is not None:
                 whole = np.empty_like(self.features)
                 whole[self.rows] = self.features
-            self.near.clear()  # one graph at a time: it may be large
+            for other in [key for key in self.near if key[0] == self.block]:
+                del self.near[other]  # one graph of a block at a time: it may be large
             told = unit(whole) if angles else whole
-            self.near[k, angles] = nearest_in_order(told, k, self.seed)
-        order, position, distance = self.near[k, angles]
+            self.near[self.block, k, angles] = nearest_in_order(told, k, self.seed)
+        order, position, distance = self.near[self.block, k, angles]
         if self.rows is None:
             return order, position, distance
         own = np.empty_like(order)
@@ -171,7 +186,7 @@ class ClassicMethod(Method):
         votes = None if problem.votes is None else problem.votes[used]
         known = Frozen(
             features, targets, problem.classes, problem.seed, places, modality=problem.modality,
-            votes=votes,
+            votes=votes, columns=encoder.columns,
         )  # fmt: skip
         return encoder, known
 

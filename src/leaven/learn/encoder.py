@@ -16,8 +16,19 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Spec
 
-__all__ = ["ENCODERS", "IN_MEMORY", "Encoder", "SequenceEncoder", "encode", "listed", "sample"]
+__all__ = [
+    "ENCODERS",
+    "IN_MEMORY",
+    "RAW",
+    "Encoder",
+    "SequenceEncoder",
+    "encode",
+    "listed",
+    "sample",
+]
 
+#: What the block of nearly raw features is called, see `Encoder.columns`.
+RAW = "raw"
 #: Bytes of features that are held in memory; more are laid on disk.
 IN_MEMORY = 2**31
 
@@ -73,6 +84,14 @@ class Encoder(nn.Module, ABC):
     def forward(self, batch: Batch) -> Tensor:
         """(batch, width) features of a view."""
         return self.represent(self.enter(batch))
+
+    @property
+    def columns(self) -> Mapping[str, tuple[int, int]]:
+        """Columns of features of one kind: the first and the one behind the last, by name.
+
+        The first block has no name; nothing where all features are of one kind.
+        """
+        return {}
 
     def layers(self) -> list[nn.Module]:
         """What learns, in groups from the input to the output, for lower rates and freezing."""

@@ -79,7 +79,8 @@ def fitted(method: ClassicMethod, known: Frozen) -> Head:
 
 def _key(method: ClassicMethod, known: Frozen) -> bytes:
     said = method if is_dataclass(method) else method.name
-    told = hashlib.sha256(f"{said} {known.seed} {known.classes} {known.features.shape}".encode())
+    shape = f"{known.classes} {known.features.shape} {dict(known.columns)}"
+    told = hashlib.sha256(f"{said} {known.seed} {shape}".encode())
     for part in (known.features, known.targets, known.weights):
         told.update(np.ascontiguousarray(part).data)
     if method.reads_votes and known.votes is not None:

@@ -68,6 +68,8 @@ class TimeSeries(Modality):
     name = "series"
     encoder = "tcn"
     features = "rocket"
+    raw = "steps"
+    blocks = "series-blocks"
 
     def describe(self, dataset: Dataset) -> Spec:
         """The usual number of channels, and the length that 95 % do not exceed, 1024 at most."""

@@ -8,13 +8,14 @@ from torch import nn
 
 from leaven.learn.kernels_of_time import KERNELS, KernelsOfTime
 from leaven.learn.models.rocket import Rocket
+from leaven.learn.models.steps import Steps
 from leaven.learn.models.tcn import TCN, LargeTCN, TinyTCN
 from leaven.learn.standard_series import StandardSeries
 from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
 from leaven.operate.export.graph import Value
 from leaven.operate.export.layers import convolved, linear, through
 
-__all__ = ["rocket", "tcn"]
+__all__ = ["rocket", "steps", "tcn"]
 
 _TAPS = 9
 
@@ -50,6 +51,12 @@ def _block(seen: Value, there: Value, block: nn.Module) -> Value:
     found = convolved(seen.apply("Gelu"), block.one, reach) * there  # type: ignore[arg-type]
     found = convolved(found.apply("Gelu"), block.two, reach)  # type: ignore[arg-type]
     return (found + through(seen, block.beside)) * there  # type: ignore[arg-type]
+
+
+def steps(arrays: Entered, encoder: Steps) -> Value:
+    """The means of spans of time, channel after channel."""
+    values, _ = _standard(arrays, encoder.standard)
+    return (values.transpose(0, 2, 1) @ encoder.spans).reshape(0, -1)
 
 
 def rocket(arrays: Entered, encoder: Rocket) -> Value:
@@ -125,5 +132,6 @@ def _convolved(series: Value, steps: int, dilation: int, chosen: torch.Tensor) -
 
 
 ENCODER_GRAPHS.add(Rocket.name, rocket)
+ENCODER_GRAPHS.add(Steps.name, steps)
 for _kind in (TCN, TinyTCN, LargeTCN):
     ENCODER_GRAPHS.add(_kind.name, tcn)
