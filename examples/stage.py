@@ -25,8 +25,20 @@ from urllib.parse import urlsplit
 
 from lines import Line
 
-__all__ = ["Answer", "Failed", "Process", "Stage", "Traffic", "Typed", "fetched", "posted"]
+__all__ = [
+    "LEAVEN",
+    "Answer",
+    "Failed",
+    "Process",
+    "Stage",
+    "Traffic",
+    "Typed",
+    "fetched",
+    "posted",
+]
 
+#: What `leaven` is, as a process of its own.
+LEAVEN = (sys.executable, "-m", "leaven")
 _PATIENCE = 3600.0  # seconds for a command, many times what it takes
 _LOGGED = 20.0  # seconds in which an answer is in the log, where its truth can be told
 
@@ -77,7 +89,7 @@ class Stage:
         """Exit code, stdout and stderr of a command."""
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "leaven", *arguments], cwd=self.folder, timeout=_PATIENCE,
+                [*LEAVEN, *arguments], cwd=self.folder, timeout=_PATIENCE,
                 capture_output=True, text=True, encoding="utf-8", env=_environment(),
             )  # fmt: skip
         except subprocess.TimeoutExpired as late:
@@ -118,7 +130,7 @@ class Process:
         self._log = folder / f"{words[0]}.log"
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "leaven", *words], cwd=folder, env=_environment(),
+                [*LEAVEN, *words], cwd=folder, env=_environment(),
                 stdout=subprocess.PIPE, stderr=log, text=True, encoding="utf-8",
             )  # fmt: skip
         self.said: list[str] = []

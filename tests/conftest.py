@@ -13,6 +13,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests leave nothing in a home folder, and read nothing that another run has left there.
 os.environ["LEAVEN_CACHE"] = "off"
 
+#: Files with tests of half a minute, servers and fits.
+_LONG = {"test_scenarios.py", "test_gameday.py", "test_sealing.py", "test_loop_kills.py"}
+
 # The time of one example says more about the machine's load than about the code.
 settings.register_profile("leaven", deadline=None, derandomize=True, print_blob=True)
 settings.load_profile("leaven")
@@ -30,3 +33,8 @@ def brief_curves() -> Iterator[int]:
         whole = curve_plan._WORK
         patch.setattr(curve_plan, "_WORK", 0)
         yield whole
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long tests come first: no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONG)

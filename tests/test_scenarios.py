@@ -47,9 +47,15 @@ class Near(stage.Stage):
         return done.exit_code, done.stdout, done.stderr + told
 
 
+@pytest.fixture(autouse=True)
+def _quick_guard(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guard of servers looks more often than once in ten seconds."""
+    monkeypatch.setattr(stage, "LEAVEN", (sys.executable, str(ROOT / "tests" / "quick_guard.py")))
+
+
 def play(scene: Any, folder: Path, data: Path | None = None, **more: Any) -> tuple[Near, Any]:
     """A scenario in little time; its stage and what came of it."""
-    size = replace(scenario.QUICK, **more)
+    size = replace(scenario.QUICK, pace=120.0, every=1.0, **more)
     near, read = Near(folder), lines.read_lines(data, size.most)
     came = scene.play(near, read, size)
     scenario.write_report(folder / "report.html", scene.__name__, near, read, size, came)

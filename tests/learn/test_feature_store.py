@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from leaven.core.files import cache_folder
 from leaven.learn import feature_store
-from leaven.learn.feature_store import FeatureStore, cache_folder
+from leaven.learn.feature_store import FeatureStore
 
 
 def keys(*numbers: int) -> np.ndarray:

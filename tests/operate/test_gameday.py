@@ -111,6 +111,7 @@ def test_a_bad_canary_is_taken_back_and_without_its_guard_that_is_noticed(
     local: Local, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(canary, "_MOST", 150)
+    monkeypatch.setattr(canary, "_PACE", 0.005)
     local.words = {"serve": ["--no-guard"]}
     DRILLS["canary"].play(local)
     told = outcomes(DRILLS["canary"], local)

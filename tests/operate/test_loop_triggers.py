@@ -6,17 +6,23 @@ import base64
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
 from sqlalchemy import insert
 
+import leaven
 from leaven.core.errors import DataError, SealedError
 from leaven.core.files import is_sealed_file
 from leaven.data.dataset import Dataset
 from leaven.data.joined_labels import join_labels
 from leaven.evaluate.run import Run
 from leaven.label.queue import Queue
+from leaven.releasing import release
 from leaven.store.alert_tables import alerts
 from leaven.store.prediction_tables import feedback
+from leaven.store.store import Store
 from tests.operate.loop_world import DAY, SERVICE, World
 
 pytest_plugins = ["tests.store.databases"]
@@ -154,3 +160,23 @@ def test_a_fit_that_fails_or_never_ends_ends_the_cycle(world: World):
     (first, _) = world.loop(dies).run()
     assert first.outcome == "failed"
     assert "begun 3 times and never ended" in first.reason
+
+
+def test_pictures_that_cannot_be_read_are_no_news_until_they_are_mended(
+    lite: Store, wine: Run, tmp_path: Path
+):
+    pixels, truth = load_digits(n_class=2, return_X_y=True)
+    for number, (picture, digit) in enumerate(zip(pixels[:40], truth[:40], strict=True)):
+        file = tmp_path / "digits" / str(digit) / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray((picture.reshape(8, 8) * 15).astype(np.uint8)).save(file)
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    run = leaven.fit(tmp_path / "digits", method="logistic", budget="5steps", out=tmp_path / "r")
+    assert run.story["dataset"]["quarantined"] == 1
+    world = World(lite, wine, tmp_path, data=str(tmp_path / "digits"), fit={})
+    release(run, by="ann", override="x", store=lite.address, service="wine")
+    assert world.outcomes()[:2] == ["triggered", "unchanged"]
+    file.write_bytes(whole)
+    world.clock.now += 8 * DAY
+    assert world.outcomes()[:2] == ["triggered", "fine"]

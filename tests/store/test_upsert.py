@@ -56,6 +56,17 @@ def test_what_is_there_stays_and_the_order_of_the_cells_does_not_matter(store: S
     ]
 
 
+def test_many_rows_are_written_in_their_order_whatever_their_number(store: Store):
+    for number in (1, 49, 130):
+        rows = [
+            row(f"{i:03}", probability=i / 7, seconds=None if i % 3 else i) for i in range(number)
+        ]
+        with store.write() as connection:
+            connection.execute(predictions.delete())
+            add_new(connection, predictions, rows)
+        assert [{key: one[key] for key in rows[0]} for one in kept(store)] == rows
+
+
 def test_a_row_that_cannot_be_written_takes_the_others_with_it(store: Store):
     with pytest.raises(StoreError), store.write() as connection:
         add_new(connection, predictions, [row("a"), row("b", label=None)])

@@ -77,6 +77,7 @@ _COMMANDS = (
         "releases",
         "prune",
         "key",
+        "seal",
         "unseal",
         "audit",
     ),

@@ -7,7 +7,10 @@ Without a key nothing passes through anything: paths are the files' own.
 
 from __future__ import annotations
 
+import hashlib
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,9 +18,48 @@ from pathlib import Path
 from typing import IO
 
 from leaven.core.errors import SealedError
-from leaven.core.sealing import MAGIC, is_sealed, seal_stream, sealing, unseal_stream
+from leaven.core.sealing import (
+    LATER,
+    MAGIC,
+    before_of,
+    first_parts,
+    is_newest,
+    is_sealed,
+    seal_stream,
+    sealing,
+    unseal_stream,
+)
 
-__all__ = ["is_sealed_file", "read_bytes", "reading", "scratch", "write_bytes", "writing"]
+__all__ = [
+    "cache_folder",
+    "first_bytes",
+    "first_digest",
+    "is_sealed_file",
+    "read_bytes",
+    "reading",
+    "scratch",
+    "seal_file",
+    "write_bytes",
+    "writing",
+]
+
+_BLOCK = 1 << 20
+_START = 64  # bytes in which a header lies
+
+
+def cache_folder() -> Path | None:
+    """Where Leaven keeps what it can make again; None where the user wants nothing kept.
+
+    LEAVEN_CACHE names the folder, or says `off`; else it is `leaven` in XDG_CACHE_HOME, else
+    ~/.cache/leaven.
+    """
+    named = os.environ.get("LEAVEN_CACHE", "")
+    if named == "off":
+        return None
+    if named:
+        return Path(named)
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if Path(home).is_absolute() else Path("~/.cache").expanduser()) / "leaven"
 
 
 @contextmanager
@@ -72,6 +114,57 @@ def is_sealed_file(path: Path) -> bool:
         return is_sealed(source.read(len(MAGIC)))
 
 
+def first_bytes(path: Path) -> bytes:
+    """The bytes that were first written there, also where they were sealed later.
+
+    Who changes what a file holds changes them. Raises as `reading`: what was sealed later takes its
+    key.
+    """
+    return b"".join(_first_parts(path))
+
+
+def first_digest(path: Path) -> str:
+    """SHA-256 in hex of `first_bytes`, which are not held in memory."""
+    told = hashlib.sha256()
+    for part in _first_parts(path):
+        told.update(part)
+    return told.hexdigest()
+
+
+def seal_file(path: Path, scratch: Path) -> bool:
+    """Seal a file that is there, plain or with another key, with the newest; whether it was not.
+
+    After a kill it is as it was or sealed. Where somebody else writes it meanwhile, theirs stays.
+    Raises SealedError where there is no key, or none that opens it, DamagedError, and OSError.
+
+    Parameters
+    ----------
+    scratch : a folder on the same disk, for what a kill leaves behind: encrypted, and of no use.
+    """
+    with path.open("rb") as source:
+        found = os.fstat(source.fileno())
+        if is_newest(source.read(_START)):
+            return False
+        source.seek(0)
+        before = before_of(source, place=str(path))
+    partial = scratch / secrets.token_hex(8)
+    try:
+        with reading(path) as plain, plain.open("rb") as source, partial.open("wb") as target:
+            seal_stream(source, target, before=before)
+            target.flush()
+            os.fsync(target.fileno())
+        shutil.copystat(path, partial)  # what is oldest in a cache goes first
+        now = path.stat()
+        if (now.st_ino, now.st_mtime_ns, now.st_size) != (
+            found.st_ino, found.st_mtime_ns, found.st_size,
+        ):  # fmt: skip
+            return False
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return True
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, see `writing`."""
     with writing(path) as target:
@@ -94,6 +187,18 @@ def scratch(prefix: str, folder: Path | None = None) -> IO[bytes]:
         return _memory()
     file: IO[bytes] = tempfile.TemporaryFile(prefix=prefix, dir=folder)  # noqa: SIM115
     return file
+
+
+def _first_parts(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as source:
+        is_later = source.read(len(LATER)) == LATER
+        source.seek(0)
+        if not is_later:
+            yield from iter(lambda: source.read(_BLOCK), b"")
+            return
+        before = before_of(source, place=str(path))
+    with reading(path) as plain, plain.open("rb") as source:
+        yield from first_parts(source, before)
 
 
 def _memory() -> IO[bytes]:

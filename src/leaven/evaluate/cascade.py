@@ -25,6 +25,7 @@ import numpy.typing as npt
 from scipy.stats import beta
 
 from leaven.core.errors import DataError, RunError, SettingError
+from leaven.core.files import first_bytes
 from leaven.core.wording import count, percent, points, records
 from leaven.data.dataset import Dataset
 from leaven.evaluate.folder import write_json
@@ -377,5 +378,5 @@ def _digest(run: Run) -> str:
     """Of the two descriptions of a run's model, one of which holds the digest of its weights."""
     told = hashlib.sha256()
     for name in ("model.json", "predictor.json"):
-        told.update((run.folder / "model" / name).read_bytes())
+        told.update(first_bytes(run.folder / "model" / name))
     return told.hexdigest()

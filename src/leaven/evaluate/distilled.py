@@ -6,13 +6,12 @@ chosen and calibrated, and those that are held back for the figures.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ import numpy.typing as npt
 
 from leaven import __version__
 from leaven.core.errors import DataError, RunError, SettingError
+from leaven.core.files import first_bytes
+from leaven.core.holding import held
 from leaven.core.progress import Listener, Progress
 from leaven.core.wording import decimal, percent, points, records, span
 from leaven.data.arrays import Arrays
@@ -192,17 +193,14 @@ def make_distilled(
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
     """Hold the run's folder, so that no two processes write its small model."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as busy:
+            stack.enter_context(held(folder))
+        except BlockingIOError as busy:
             raise RunError(
                 f"Another process is making the small model of '{folder}'. Wait for it."
             ) from busy
         yield
-    finally:
-        os.close(handle)
 
 
 def _mend(folder: Path) -> None:
@@ -351,5 +349,5 @@ def _digest(folder: Path) -> str:
     """By which the figures know their model: of its two descriptions, which hold the weights'."""
     told = hashlib.sha256()
     for name in ("model.json", "predictor.json"):
-        told.update((folder / name).read_bytes())
+        told.update(first_bytes(folder / name))
     return told.hexdigest()

@@ -143,9 +143,9 @@ class Run:
         how = {name: named.get(name) for name in _READING} | {"modality": told["modality"]}
         columns = tuple(Column(**column) for column in told["columns"])
         found = given_with_answers(source, named.get("answers"), **how, columns=columns)
-        return found if data is not None else self._decoded(found)
+        return found if data is not None else self.decoded(found)
 
-    def _decoded(self, dataset: Dataset) -> Dataset:
+    def decoded(self, dataset: Dataset) -> Dataset:
         """The records of the run's data without those that were rejected after reading."""
         path = self.folder / "quarantine.parquet"
         if not path.exists():

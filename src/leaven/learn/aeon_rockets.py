@@ -11,6 +11,7 @@ import base64
 import hashlib
 import io
 from collections.abc import Iterator
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,6 @@ class AeonRocket(StoredExtractor):
 
     def __init__(self, description: dict[str, Any]) -> None:
         self.description = description
-        self._learnt: dict[str, npt.NDArray[Any]] = {}
 
     @classmethod
     def find(cls, name: str) -> AeonRocket:
@@ -72,7 +72,7 @@ class AeonRocket(StoredExtractor):
             raise SettingError("encoder", wanted, self.description["name"], fix)
         series = _read(dataset, spec)[1]
         kept = np.sort(np.random.default_rng(_SEED).permutation(len(series))[:_MOST])
-        kind = self.description["name"].removeprefix(_PREFIX)
+        kind = self.kind
         transform = _transform(kind)
         found = np.asarray(transform.fit_transform(series[kept]), np.float64)
         deviation = found.std(0)
@@ -92,25 +92,33 @@ class AeonRocket(StoredExtractor):
         """Batch by batch, in order."""
         rows, series = _read(dataset, spec)
         transform = self._transform()
-        mean, scale = self._learnt["mean"], self._learnt["scale"]
+        mean, scale = self.learnt["mean"], self.learnt["scale"]
         for start in range(0, len(rows), _BATCH):
             found = np.asarray(transform.transform(series[start : start + _BATCH]), np.float64)
             yield rows[start : start + _BATCH], ((found - mean) / scale).astype(np.float32)
 
-    def _transform(self) -> Any:
-        """aeon's transform with what was learnt."""
+    @property
+    def kind(self) -> str:
+        """`rocket`, `minirocket` or `multirocket`."""
+        return str(self.description["name"].removeprefix(_PREFIX))
+
+    @cached_property
+    def learnt(self) -> dict[str, npt.NDArray[Any]]:
+        """What `prepared` learnt: parts of aeon's attributes, and `mean`, `scale` and `shape`."""
         packed = io.BytesIO(base64.b64decode(self.description["learnt"]))
         with np.load(packed, allow_pickle=False) as found:
-            self._learnt = {name: found[name] for name in found.files}
-        kind = self.description["name"].removeprefix(_PREFIX)
-        transform = _transform(kind)
+            return {name: found[name] for name in found.files}
+
+    def _transform(self) -> Any:
+        """aeon's transform with what was learnt."""
+        transform = _transform(self.kind)
         # Fitted on noise for all that hangs on the shape alone; then given what it had learnt.
-        noise = np.random.default_rng(_SEED).normal(size=(2, *self._learnt["shape"]))
+        noise = np.random.default_rng(_SEED).normal(size=(2, *self.learnt["shape"]))
         transform.fit(noise.astype(np.float32))
-        for name in _FAMILY[kind][1]:
-            own = [part for part in self._learnt if part.startswith(f"{name}.")]
+        for name in _FAMILY[self.kind][1]:
+            own = [part for part in self.learnt if part.startswith(f"{name}.")]
             ordered = sorted(own, key=lambda part: int(part.rpartition(".")[2]))
-            setattr(transform, name, tuple(self._learnt[part] for part in ordered))
+            setattr(transform, name, tuple(self.learnt[part] for part in ordered))
         return transform
 
 

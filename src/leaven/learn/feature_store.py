@@ -20,9 +20,10 @@ import numpy.typing as npt
 from safetensors import SafetensorError
 
 from leaven.core.errors import SealedError
+from leaven.core.files import cache_folder
 from leaven.learn.tensor_file import load_arrays, save_arrays
 
-__all__ = ["MOST", "FeatureStore", "cache_folder"]
+__all__ = ["MOST", "FeatureStore"]
 
 #: Bytes that all encoders' features may take together; the files used longest ago go first.
 MOST = 2 * 2**30
@@ -31,21 +32,6 @@ _ABANDONED = 3600.0  # seconds after which an unfinished file has no writer any 
 
 Keys = npt.NDArray[np.bytes_]
 Floats = npt.NDArray[np.float32]
-
-
-def cache_folder() -> Path | None:
-    """Where Leaven keeps what it can make again; None where the user wants nothing kept.
-
-    LEAVEN_CACHE names the folder, or says `off`; else it is `leaven` in XDG_CACHE_HOME, else
-    ~/.cache/leaven.
-    """
-    named = os.environ.get("LEAVEN_CACHE", "")
-    if named == "off":
-        return None
-    if named:
-        return Path(named)
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(home) if Path(home).is_absolute() else Path("~/.cache").expanduser()) / "leaven"
 
 
 class FeatureStore:

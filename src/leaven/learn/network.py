@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,7 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from leaven.core.errors import RunError, SettingError
-from leaven.core.files import read_bytes, write_bytes
+from leaven.core.files import first_digest, read_bytes, write_bytes
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import MODALITIES
@@ -92,7 +91,7 @@ class Network(nn.Module):
         save_tensors(folder / "model.safetensors", state)
         described: dict[str, Any] = {
             "format": FORMAT,
-            "sha256": _digest(folder / "model.safetensors"),
+            "sha256": first_digest(folder / "model.safetensors"),
             "encoder": {"name": self.encoder.name, "config": self.encoder.config},
             "head": {"kind": self.head.kind, "config": self.head.config},
         }
@@ -107,7 +106,7 @@ class Network(nn.Module):
             described = json.loads(read_bytes(folder / "model.json"))
             if described["format"] != FORMAT:
                 raise ValueError(f"its format is {described['format']}, this Leaven reads {FORMAT}")
-            if described["sha256"] != _digest(folder / "model.safetensors"):
+            if described["sha256"] != first_digest(folder / "model.safetensors"):
                 raise ValueError("model.safetensors is not the file that was saved")
             encoder = ENCODERS[described["encoder"]["name"]](**described["encoder"]["config"])
             add_adapters(encoder, described["encoder"].get("adapters", ()))
@@ -122,8 +121,3 @@ class Network(nn.Module):
                 f"No usable model in '{folder}': {broken}. Fit again, or restore the folder."
             ) from broken
         return network.eval()
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

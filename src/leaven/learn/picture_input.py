@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+
+from leaven.data.portable.framing import Framing
 
 __all__ = ["PictureInput"]
 
@@ -71,37 +72,19 @@ class PictureInput:
         return asdict(self)
 
     @property
-    def hint(self) -> int:
-        """The side that a picture may be read at without loss."""
-        scaled = self.scaled
-        return max(self.height, self.width, *(scaled if isinstance(scaled, tuple) else (scaled,)))
+    def framing(self) -> Framing:
+        """What is done before the numbers are scaled."""
+        return Framing(self.height, self.width, self.scaled, self.resample, self.rounded)
 
     def __call__(self, picture: Image.Image) -> npt.NDArray[np.float32]:
         """(3, height, width) of a picture; grey ones have three equal channels."""
-        picture = picture.convert("RGB")
-        if self.scaled:
-            picture = picture.resize(self._size(picture), Image.Resampling(self.resample))
-        left, top = self._half(picture.width - self.width), self._half(picture.height - self.height)
-        if left or top or picture.size != (self.width, self.height):
-            # What lies beyond the picture is black.
-            picture = picture.crop((left, top, left + self.width, top + self.height))
-        values = np.asarray(picture, np.float32) * np.float32(self.scale)
-        mean, deviation = (np.asarray(a, np.float32) for a in (self.mean, self.deviation))
-        return np.ascontiguousarray(((values - mean) / deviation).transpose(2, 0, 1))
+        values = self.framing(picture).astype(np.float32) * np.float32(self.scale)
+        return (values - self._by_channel(self.mean)) / self._by_channel(self.deviation)
 
-    def _half(self, margin: int) -> int:
-        """What is cut off before the part that is kept."""
-        return round(margin / 2) if self.rounded else margin // 2
-
-    def _size(self, picture: Image.Image) -> tuple[int, int]:
-        """(width, height) to scale a picture to."""
-        if isinstance(self.scaled, tuple):
-            return self.scaled[1], self.scaled[0]
-        short, long = sorted(picture.size)
-        # The longer side is cut off, not rounded, as the processors do.
-        other = max(1, math.floor(self.scaled * long / short))
-        lying = picture.width > picture.height
-        return (other, self.scaled) if lying else (self.scaled, other)
+    @staticmethod
+    def _by_channel(told: tuple[float, ...]) -> npt.NDArray[np.float32]:
+        """(3, 1, 1)."""
+        return np.asarray(told, np.float32).reshape(-1, 1, 1)
 
 
 def _size(said: Any) -> tuple[int, int] | int | None:

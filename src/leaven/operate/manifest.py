@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from leaven.core.errors import RunError
+from leaven.core.files import first_digest
 from leaven.core.signing import PUBLIC, SIGNING, public_key, sign, why_not
 from leaven.evaluate.folder import write_json
 
@@ -22,7 +23,6 @@ __all__ = ["FILE", "Manifest", "differing", "read_manifest", "verified", "write_
 
 #: Its name, within the folder that it describes.
 FILE = "manifest.json"
-_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,10 @@ def _check_signature(folder: Path, manifest: Manifest) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    """SHA-256 of each file below the folder, by path; RunError for a link that leads out."""
+    """SHA-256 of each file below the folder, as it was first written, by path.
+
+    RunError for a link that leads out.
+    """
     if not folder.is_dir():
         raise RunError(f"There is no model in '{folder}'.")
     root = folder.resolve()
@@ -141,9 +144,5 @@ def _digests(folder: Path) -> dict[str, str]:
             continue
         if not path.resolve().is_relative_to(root):
             raise RunError(f"'{name}' in '{folder}' leads out of it. A model's files lie within.")
-        digest = hashlib.sha256()
-        with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
-        found[name] = digest.hexdigest()
+        found[name] = first_digest(path)
     return found

@@ -9,8 +9,12 @@ name, so it is for the proxy that owns the name.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import cast
 
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from leaven.serve.prompt import Prompt, Reply
 
 __all__ = ["ANSWERS", "BOARDS", "PAGES", "Safe"]
 
@@ -54,10 +58,7 @@ class Safe:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer as the other does."""
-        ours = self._headers
-        for begin, headers in self._under.items():
-            if scope.get("path", "").startswith(begin):
-                ours = headers
+        ours = self._for(scope)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -66,6 +67,22 @@ class Safe:
             await send(message)
 
         await self._app(scope, receive, with_headers if scope["type"] == "http" else send)
+
+    def soon(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """As the other does, which must be a `Prompt`."""
+
+        def with_headers(answer: Response) -> None:
+            answer.raw_headers += self._for(scope)
+            reply(answer)
+
+        return cast(Prompt, self._app).soon(scope, body, with_headers)
+
+    def _for(self, scope: Scope) -> list[tuple[bytes, bytes]]:
+        ours = self._headers
+        for begin, headers in self._under.items():
+            if scope.get("path", "").startswith(begin):
+                ours = headers
+        return ours
 
 
 def _headers(policy: str) -> list[tuple[bytes, bytes]]:

@@ -21,10 +21,12 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, Table, Text, select, type_coerce
 
+from leaven.core.errors import DamagedError
 from leaven.store.incident_tables import incident_events
 from leaven.store.loop_tables import loop_events
 from leaven.store.people_tables import people_events
 from leaven.store.release_tables import releases
+from leaven.store.sealed import first_stored
 
 __all__ = ["BEGAN", "HISTORIES", "History", "Told", "strayed", "told_of"]
 
@@ -38,8 +40,8 @@ _ROWS = 5_000  # that are read at once
 class History:
     """A table, what a row of it is called, and which of its columns the log repeats.
 
-    Of a column in `digested`, of JSON that may be sealed, it has the SHA-256 as it is stored: that
-    tells nothing of what is sealed, and is compared without a key.
+    Of a column in `digested`, of JSON that may be sealed, it has the SHA-256 as it was stored: that
+    tells nothing of what is sealed, and is compared without a key but where it was sealed later.
     """
 
     table: Table
@@ -55,7 +57,9 @@ class History:
     def told(self, row: Any) -> dict[str, Any]:
         """What the log says of a row."""
         told = {name: getattr(row, name) for name in self.columns}
-        return told | {name: _digest(getattr(row, name)) for name in self.digested}
+        return told | {
+            name: _digest(getattr(row, name), f"{self.table.name}.{name}") for name in self.digested
+        }
 
 
 #: By the domain of the acts that tell of it: `release.live`, `people.added`.
@@ -132,12 +136,17 @@ def _differing(history: History, row: Any, told: Told) -> str:
     )
 
 
-def _digest(stored: Any) -> str:
-    """The SHA-256 of JSON, whether the driver gives it as text or as what it stands for."""
+def _digest(stored: Any, column: str) -> str:
+    """The SHA-256 of JSON as it was first stored.
+
+    The driver gives it as text or as what it stands for.
+    """
     if isinstance(stored, str):
         with suppress(ValueError):
             stored = json.loads(stored)
     # What somebody else wrote there may be no JSON, and then has another digest.
+    with suppress(DamagedError):
+        stored = first_stored(stored, column)
     told = json.dumps(stored, sort_keys=True, separators=(",", ":"), default=repr)
     return hashlib.sha256(told.encode("ascii")).hexdigest()
 

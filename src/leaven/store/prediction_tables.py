@@ -31,7 +31,8 @@ __all__ = ["feedback", "predictions"]
 #: One answer about one record. `name` is the id that the asker was given; `place` is live or
 #: canary, or shadow or mirror, whose answers nobody heard and which share the name of the answer
 #: that was given. `route` is answer or review; `explored` says that it belongs to the random
-#: exploration share; `seconds` is from the checked request to its answer.
+#: exploration share; `seconds` is from the checked request to its answer. `larger` is the run that
+#: answered in its place, behind it in a cascade; null where its own model did.
 predictions = Table(
     "predictions",
     METADATA,
@@ -53,6 +54,7 @@ predictions = Table(
     Column("agrees", Boolean),
     Column("position", Float),
     Column("seconds", Float),
+    Column("larger", String(200)),
     UniqueConstraint("name", "place"),
     Index("ix_predictions_service_at", "service", "at"),
     sqlite_autoincrement=True,

@@ -2,20 +2,30 @@
 
 A value is sealed by `leaven.core.sealing` under its column's name, and kept as text after `SEALED`.
 What was written without a key is read as it is. Nothing can be searched for in such a column.
+A value that is sealed again (`again`) can be told as it was first stored (`first_stored`).
 """
 
 from __future__ import annotations
 
 import base64
+import io
 import json
 from typing import Any
 
 from sqlalchemy import JSON, Dialect, Text, TypeDecorator
 
 from leaven.core.errors import DamagedError
-from leaven.core.sealing import opened, sealed, sealing
+from leaven.core.sealing import (
+    LATER,
+    before_of,
+    first_parts,
+    is_newest,
+    opened,
+    sealed,
+    sealing,
+)
 
-__all__ = ["SealedJSON", "SealedText"]
+__all__ = ["SealedJSON", "SealedText", "first_stored"]
 
 #: What sealed values begin with; and, so that nobody's text is taken for one, plain ones that would
 #: begin so.
@@ -48,6 +58,12 @@ class SealedText(TypeDecorator[str]):
             return value.removeprefix(_PLAIN)
         return _open(value, self.column)
 
+    def again(self, stored: str) -> str | None:
+        """What is stored, sealed with the newest key; None where it is. Raises as reading it."""
+        if not stored.startswith(_SEALED):
+            return _again(stored.removeprefix(_PLAIN), None, self.column)
+        return _again(_open(stored, self.column), stored, self.column)
+
 
 class SealedJSON(TypeDecorator[Any]):
     """A JSON object or array, sealed as a JSON string; `column` as of `SealedText`."""
@@ -69,14 +85,53 @@ class SealedJSON(TypeDecorator[Any]):
             return json.loads(_open(value, self.column))
         return value
 
+    def again(self, stored: str) -> str | None:
+        """As of `SealedText`, of the JSON as it is stored and as it will be."""
+        value = json.loads(stored)
+        if isinstance(value, str) and value.startswith(_SEALED):
+            made = _again(_open(value, self.column), value, self.column)
+        else:
+            made = _again(json.dumps(value), None, self.column)
+        return None if made is None else json.dumps(made)
+
+
+def first_stored(value: Any, column: str) -> Any:
+    """What was first stored where `value` is, in a column of JSON: another if it was sealed later.
+
+    Raises SealedError where no key fits, DamagedError where it is broken.
+    """
+    if not isinstance(value, str) or not value.startswith(_SEALED):
+        return value
+    data = _data(value, column)
+    if not data.startswith(LATER):
+        return value
+    before, plain = before_of(io.BytesIO(data), column, column), opened(data, column, column)
+    first = b"".join(first_parts(io.BytesIO(plain), before))
+    return json.loads(first) if not any(before) else _coded(first)
+
+
+def _again(value: str, stored: str | None, column: str) -> str | None:
+    """This value under the newest key; `stored` is the sealed one that stands for it now."""
+    data = b"" if stored is None else _data(stored, column)
+    if is_newest(data):
+        return None
+    return _coded(sealed(value.encode(), column, before_of(io.BytesIO(data), column, column)))
+
 
 def _closed(value: str, column: str) -> str:
-    return _SEALED + base64.b64encode(sealed(value.encode(), column)).decode("ascii")
+    return _coded(sealed(value.encode(), column))
 
 
 def _open(value: str, column: str) -> str:
+    return opened(_data(value, column), column, f"{column} of the store").decode()
+
+
+def _coded(data: bytes) -> str:
+    return _SEALED + base64.b64encode(data).decode("ascii")
+
+
+def _data(value: str, column: str) -> bytes:
     try:
-        data = base64.b64decode(value.removeprefix(_SEALED), validate=True)
+        return base64.b64decode(value.removeprefix(_SEALED), validate=True)
     except ValueError as broken:
         raise DamagedError(f"'{column}' of the store is encrypted, and was changed.") from broken
-    return opened(data, column, f"{column} of the store").decode()

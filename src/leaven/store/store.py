@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -100,6 +100,30 @@ class Store:
             with connection.begin():
                 take_turn(connection, scope)
                 yield connection
+
+    def compact(self, tables: Iterable[str]) -> None:
+        """Leave nothing in the database's files of rows of these tables that stand no more so.
+
+        StoreError where others hold it, so that this is not done.
+        """
+        with _told(self._shown), self._engine.connect() as connection:
+            if not self._lite:
+                connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+                for name in tables:
+                    connection.execute(text(f'VACUUM FULL "{name}"'))
+                return
+            plain = connection.connection.driver_connection
+            assert isinstance(plain, sqlite3.Connection)
+            try:
+                plain.execute("VACUUM").close()
+                held = plain.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+            except sqlite3.OperationalError:
+                held = 1
+            if held:
+                raise StoreError(
+                    f"'{self._shown}' is held by others, and its file or its log has what stood in "
+                    "it before. End what works on it, and try again."
+                )
 
     def close(self) -> None:
         """Let go of its connections."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -11,6 +12,8 @@ from sqlalchemy import Connection, Dialect, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 __all__ = ["add_new", "put"]
+
+_VALUES = 999  # in a statement of SQLite, which takes no more in older versions
 
 
 def put(connection: Connection, table: Table, keys: dict[str, Any], values: dict[str, Any]) -> None:
@@ -24,10 +27,19 @@ def add_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
     """Insert those of some rows that are not there yet; all have the same columns, two or more.
 
     SQLAlchemy would look at each value of each row, which takes as long again as to insert it. So
-    the statement is made once, and the driver given what SQLAlchemy would give it.
+    the statement is made once, and the driver given what SQLAlchemy would give it. SQLite's driver
+    lets go of the interpreter's lock and takes it back for each row, which has other threads of a
+    busy process stop and start as often; so it is given many rows in one statement.
     """
     told = _insertion(table, connection.dialect, tuple(rows[0]))
-    connection.exec_driver_sql(told.statement, [told.values(row) for row in rows])
+    values = [told.values(row) for row in rows]
+    if not told.by_place:
+        connection.exec_driver_sql(told.statement, values)
+        return
+    together = _VALUES // len(told.names)
+    for first in range(0, len(values), together):
+        some = values[first : first + together]
+        connection.exec_driver_sql(told.of_rows(len(some)), tuple(chain.from_iterable(some)))
 
 
 class _Insertion(NamedTuple):
@@ -41,6 +53,11 @@ class _Insertion(NamedTuple):
     by_place: bool
     names: tuple[str, ...]
     kinds: tuple[tuple[int, Callable[[Any], Any]], ...]
+
+    def of_rows(self, number: int) -> str:
+        """The statement that inserts so many rows, whose values are given one after the other."""
+        places = f"({', '.join('?' * len(self.names))})"
+        return self.statement.replace(places, ", ".join([places] * number))
 
     def values(self, row: Mapping[str, Any]) -> Any:
         found = list(itemgetter(*self.names)(row))

@@ -140,8 +140,9 @@ def served(store: str, name: str = "tickets", **how: Any) -> Iterator[Client]:
     made = parts_of(Store(store), name, **({"every": 0.05} | how))
     listening = listens("127.0.0.1", [0])
     told = uvicorn.Config(
-        made.app, http=BoundedHeads, log_level="critical", access_log=False, lifespan="on"
-    )
+        made.app, http=BoundedHeads, log_level="critical", access_log=False, lifespan="on",
+        proxy_headers=False,
+    )  # fmt: skip
     server = uvicorn.Server(told)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
     thread.start()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from sqlalchemy import select
 
 from leaven import serving
 from leaven.core.errors import RunError
@@ -18,6 +20,7 @@ from leaven.operate.registry import Registry
 from leaven.serve.models.limits import Limits
 from leaven.serve.models.loading import load
 from leaven.serve.models.routing import Cascade, Named
+from leaven.store.prediction_tables import predictions
 from leaven.store.store import Store
 from tests.serve.models.released import fitted, release, said, served
 
@@ -54,11 +57,20 @@ def test_the_larger_run_answers_what_the_small_one_is_not_sure_of(
         told = client.post("/predict", json={"records": [{"text": text} for text in ASKED]})
         found = told.json()
         status = client.get("/status").json()
+        metrics = client.get("/metrics").text
+        assert client.service.log.flush(10)
     said_ = [list(one["probabilities"].values()) for one in found["predictions"]]
     assert np.abs(np.array(said_) - np.where(unsure[:, None], more, small)).max() < 1e-4
     assert [one["larger"] for one in found["predictions"]] == unsure.tolist()
     assert found["run"] == cascade.small, "the plan belongs to the release"
     assert status["live"]["larger"] == cascade.run
+    query = select(predictions.c.run, predictions.c.larger).order_by(predictions.c.id)
+    with Store(store).read() as connection:
+        logged = [tuple(row) for row in connection.execute(query)]
+    assert logged == [(cascade.small, cascade.run if one else None) for one in unsure]
+    (counted,) = re.findall(r"leaven_predictions_larger_total{(.*)} (\d+)", metrics)
+    assert f'larger="{cascade.run}"' in counted[0]
+    assert int(counted[1]) == unsure.sum()
 
 
 def test_without_a_plan_and_behind_another_run_nothing_changes(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -191,7 +190,7 @@ def test_a_canary_that_names_one_class_only_is_taken_back(
             answers = ask(self, records)
             if self.run != "bad":
                 return answers
-            return [replace(one, probabilities=np.array([0.8, 0.1, 0.1])) for one in answers]
+            return [one._replace(probabilities=np.array([0.8, 0.1, 0.1])) for one in answers]
 
         monkeypatch.setattr(Loaded, "ask", first_class)
         traffic = Traffic(client)

@@ -58,7 +58,8 @@ def kept(table: Run, tmp_path: Path) -> Run:
     """A run of a table whose records are at hand: it has a reference."""
     run = copied(table, tmp_path, "first", 1.0)
     records = run.dataset(_frame(200))
-    keep(run.folder / REFERENCE, Kept(Reference.of(values_of(records)), {}))
+    values = values_of(records.columns, records.records)
+    keep(run.folder / REFERENCE, Kept(Reference.of(values), {}))
     return run
 
 
@@ -85,7 +86,8 @@ def test_a_server_counts_what_it_answers_and_health_reads_it(kept: Run, store: s
     assert sum(row.n for row in found) == 30
     assert {row.digest for row in found} == {client.service.routing.live.digest}
     frame = Frame(reference_of(kept.folder))
-    expected = frame.count(values_of(client.service.routing.live.reader.dataset(RECORDS)[0]))
+    reader = client.service.routing.live.reader
+    expected = frame.count(values_of(reader.columns, reader.table(RECORDS)[0]))
     whole = [frame.read(row.n, row.strange, row.counts) for row in found]
     for name, counts in expected.counts.items():
         assert (sum(one.counts[name] for one in whole) == counts).all()
@@ -178,7 +180,7 @@ def test_more_than_can_wait_is_left_out_and_no_model_without_reference_waits(
 def test_what_came_while_it_counted_is_written_when_it_ends(
     kept: Run, store: str, model: Loaded, monkeypatch: pytest.MonkeyPatch
 ):
-    made = Sketcher(Store(store), "orders", most=64)
+    made = Sketcher(Store(store), "orders", most=38)
     records = model.reader.all_checked(RECORDS)
     counting, goes_on = threading.Event(), threading.Event()
     count = made._count
@@ -190,7 +192,7 @@ def test_what_came_while_it_counted_is_written_when_it_ends(
 
     monkeypatch.setattr(made, "_count", slowly)
     made.start()
-    made.add(model, records)  # more than a quarter of what can wait: it begins to count
+    made.add(model, records)  # more than three quarters of what can wait: it begins to count
     assert counting.wait(10)
     ending = threading.Thread(target=made.stop)
     ending.start()

@@ -40,7 +40,7 @@ def application() -> FastAPI:
 def posted(method: str, path: str, body: bytes = b"") -> tuple[int, bytes]:
     """Status and body of an answer."""
 
-    async def said(request: Request, error: Any) -> Response:
+    def said(request: Request, error: Any) -> Response:
         return PlainTextResponse(f"said: {error}", 422)
 
     sent: list[Message] = []
@@ -75,3 +75,33 @@ def test_all_else_is_the_applications():
     assert posted("POST", "/models")[0] == 405
     assert posted("POST", "/elsewhere")[0] == 404
     assert posted("GET", "/models/tickets/ask")[0] == 405
+
+
+def test_what_waits_for_nothing_is_answered_soon_and_errors_are_too():
+    def hello(request: Request, body: bytes, heard: Any) -> bool:
+        if body == b"waits":
+            return False
+        if body == b"narrow":
+            raise Narrow("too narrow")
+        if body == b"late":
+            heard(Narrow("narrow in the end"))
+        else:
+            heard(PlainTextResponse(request.headers["a"] + body.decode()))
+        return True
+
+    def said(request: Request, error: Any) -> Response:
+        return PlainTextResponse(f"said: {error}", 422)
+
+    straight = Straight(application(), {ValueError: said}, {"/hello": hello})
+    answers: list[Response] = []
+
+    def soon(method: str, path: str, body: bytes) -> bool:
+        scope = {"type": "http", "method": method, "path": path, "headers": [(b"a", b"b")]}
+        return straight.soon(scope, body, answers.append)
+
+    assert [soon("POST", "/hello", b) for b in (b"!", b"narrow", b"late")] == [True] * 3
+    assert [one.body for one in answers] == [b"b!", b"said: too narrow", b"said: narrow in the end"]
+    assert not soon("POST", "/hello", b"waits")
+    assert not soon("POST", "/models/tickets/ask", b"")
+    assert not soon("GET", "/hello", b"!")
+    assert len(answers) == 3

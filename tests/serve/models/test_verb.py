@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +16,8 @@ from leaven import serving
 from leaven.cli.app import app
 from leaven.core.errors import LeavenError
 from leaven.evaluate.run import Run
+from leaven.serve.models import workers
+from leaven.serve.models.app import Plan
 from leaven.store.store import Store
 from tests.serve.models.released import release
 
@@ -42,6 +46,23 @@ def test_what_cannot_be_served_is_said(texts: Run, store: str, tmp_path: Path):
     assert "'port' must be one that can be listened on" in refused(port=99_999)
     release(texts, store, service="others")
     assert "Released so far: others, tickets" in refused()
+
+
+def test_the_collector_of_garbage_passes_over_modules_and_not_over_models(
+    store: str, monkeypatch: pytest.MonkeyPatch
+):
+    frozen: list[int] = []
+
+    def made(*_: object) -> Any:
+        frozen.append(gc.get_freeze_count())  # before a model is loaded
+        return SimpleNamespace(run=lambda sockets: frozen.append(gc.get_freeze_count()))
+
+    monkeypatch.setattr(workers, "server_of", made)
+    try:
+        workers.serve(Plan(store, "tickets"), opened=print, port=0)
+    finally:
+        gc.unfreeze()
+    assert frozen[0] == frozen[1] > 10_000
 
 
 def test_the_command_asks_the_verb(tmp_path: Path):

@@ -225,9 +225,12 @@ def _many_series(rows: list[Any], spec: Mapping[str, Any]) -> Arrays:
 def _picture(record: Mapping[str, Any], spec: Mapping[str, Any], columns: Mapping[str, str]) -> Any:
     from leaven.data.pictures import Unreadable, fit, read
 
+    given, framing = _file(record, columns, "image"), spec.get("framing")
     shape = spec["channels"], spec["height"], spec["width"]
     try:
-        return fit(read(_file(record, columns, "image"), None, hint=max(shape[1:])), *shape)
+        if framing is not None:  # as an encoder from elsewhere wants it
+            return framing(read(given, None, hint=framing.hint))
+        return fit(read(given, None, hint=max(shape[1:])), *shape)
     except Unreadable as error:
         raise Rejected(str(error)) from None
 
@@ -240,17 +243,22 @@ def _sound(record: Mapping[str, Any], spec: Mapping[str, Any], columns: Mapping[
     from leaven.data.files import Unreadable
     from leaven.data.sounds import log_mel, read
 
-    rate, mels = spec["rate"], spec["mels"]
+    given, rate, hearing = _file(record, columns, "audio"), spec["rate"], spec.get("hearing")
     try:
-        return log_mel(
-            read(_file(record, columns, "audio"), None, rate, spec["seconds"]), rate, mels
-        )
+        samples = read(given, None, rate, spec["seconds"])
+        if hearing is not None:  # as an encoder from elsewhere wants it
+            from leaven.data.portable.hearing import heard
+
+            return heard(read(given, None, hearing["rate"], hearing["seconds"]), hearing)
+        return log_mel(samples, rate, spec["mels"])
     except Unreadable as error:
         raise Rejected(str(error)) from None
 
 
 def _sounds(rows: list[Any], spec: Mapping[str, Any]) -> Arrays:
     """Half precision between, as the arrays that a fit reads have it."""
+    if "hearing" in spec:
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     frames = spec["frames"]
     mel = np.full((len(rows), frames, spec["mels"]), _FLOOR, np.float16)
     length = np.array([min(len(found), frames) for found in rows], np.int64)

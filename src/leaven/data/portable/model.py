@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ class Model:
         self.classes: tuple[str, ...] = tuple(described["classes"])
         self.spec: dict[str, Any] = dict(described["spec"])
         self._reading = _indexed(self.modality, self.spec)
+        self._together = int(self.spec.get("together", sys.maxsize))
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -87,6 +89,8 @@ class Model:
         graph is `{"node": id}`, see `nodes.py` for new ones. The row of a record that cannot be
         read is not a number.
         """
+        if len(records) > self._together:
+            return self._in_parts(records)
         arrays, kept, why = decode(self.modality, self._reading, self.columns, records)
         if not why and kept:
             return self.answers(arrays), why
@@ -94,6 +98,18 @@ class Model:
         if kept:
             found[kept] = self.answers(arrays)
         return found, why
+
+    def _in_parts(
+        self, records: Sequence[object]
+    ) -> tuple[npt.NDArray[np.float32], dict[int, str]]:
+        """A few at a time: what a large network makes of many would fill the memory."""
+        found: list[npt.NDArray[np.float32]] = []
+        why: dict[int, str] = {}
+        for start in range(0, len(records), self._together):
+            part, odd = self.probabilities(records[start : start + self._together])
+            found.append(part)
+            why |= {start + place: said for place, said in odd.items()}
+        return np.concatenate(found), why
 
     def answers(self, arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.float32]:
         """(n, k) probabilities of decoded records; of many texts those of like length together."""
@@ -179,11 +195,15 @@ def _blocks(tokens: npt.NDArray[np.int32]) -> Iterator[tuple[npt.NDArray[np.int6
 
 
 def _indexed(modality: str, spec: Mapping[str, Any]) -> dict[str, Any]:
-    """The spec as records are read by it: levels of categories by name, tokenisers opened."""
+    """The spec as records are read by it: levels of categories by name, readers opened."""
     if "subwords" in spec:
         from leaven.data.portable.subwords import Subwords
 
         return {**spec, "subwords": Subwords(spec["subwords"])}
+    if "framing" in spec:
+        from leaven.data.portable.framing import Framing
+
+        return {**spec, "framing": Framing(**spec["framing"])}
     if modality == "graph":
         return {**spec, "places": {name: place for place, name in enumerate(spec["ids"])}}
     if modality != "tabular":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,23 +17,24 @@ from torch import Tensor
 from leaven.core.errors import SettingError
 from leaven.data.dataset import Dataset, Index
 from leaven.data.modality import Spec
+from leaven.data.portable.hearing import SEED, SHORTEST
 from leaven.data.sounds import read
 from leaven.learn.extractor import StoredExtractor
 from leaven.learn.media import items, readable
 from leaven.learn.pretrained import Stamp, changed, device, digest_of, load, placed, stamp
 
-__all__ = ["SoundEncoder"]
+__all__ = ["SECONDS", "Loaded", "SoundEncoder"]
 
 #: Of longer sounds the first so many seconds are heard: what Whisper's encoder takes.
 SECONDS = 30.0
 _READ = 32  # sounds that are held at a time
 _WANTED = "a folder or hub name of an audio encoder with safetensors weights"
 _UNUSED = ("masked_spec_embed", "decoder", "text_model", "text_projection", "logit_scale")
-_SHORTEST = 0.1  # seconds; shorter sounds are filled up, or a convolution has nothing to read
+_DRAWING = threading.Lock()
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
+class Loaded:
     """A model, what makes its inputs, and what they are known by."""
 
     model: Any
@@ -69,11 +72,16 @@ class SoundEncoder(StoredExtractor):
             raise changed(description, found.description["digest"])
         return found
 
+    @property
+    def loaded(self) -> Loaded:
+        """What it consists of."""
+        place = self.description["name"]
+        return _load(place, stamp(place, _WANTED))
+
     @torch.inference_mode()
     def compute(self, dataset: Dataset, spec: Spec) -> Iterator[tuple[Index, npt.NDArray[Any]]]:
         """Sound by sound, in order."""
-        place = self.description["name"]
-        loaded = _load(place, stamp(place, _WANTED))
+        loaded = self.loaded
         loaded.model.to(device())
         rate = int(loaded.reader.sampling_rate)
         found, root = items(dataset, "audio")
@@ -85,7 +93,7 @@ class SoundEncoder(StoredExtractor):
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, at: Stamp) -> _Loaded:
+def _load(name: str, at: Stamp) -> Loaded:
     """The encoder of that name, kept for the next call; `at` tells a changed folder apart."""
     found = load(name, _WANTED, "audio", _reader, _UNUSED)
     model, reader = found.model, found.reader
@@ -100,7 +108,7 @@ def _load(name: str, at: Stamp) -> _Loaded:
         raise SettingError("encoder", _WANTED, name, fix) from failed
     said = reader.to_dict()
     said.pop("mel_filters", None)  # follows from the rest
-    return _Loaded(model, reader, int(width), digest_of(model, said, _UNUSED))
+    return Loaded(model, reader, int(width), digest_of(model, said, _UNUSED))
 
 
 def _reader(name: str, how: dict[str, Any]) -> Any:
@@ -109,11 +117,24 @@ def _reader(name: str, how: dict[str, Any]) -> Any:
     return AutoFeatureExtractor.from_pretrained(name, **how)
 
 
+@contextmanager
+def _drawn_alike() -> Iterator[None]:
+    """The parts of a long sound that CLAP's reader draws, by NumPy's own generator, each time."""
+    with _DRAWING:
+        before = np.random.get_state()
+        np.random.seed(SEED)
+        try:
+            yield
+        finally:
+            np.random.set_state(before)
+
+
 def _features(model: Any, reader: Any, samples: npt.NDArray[np.float32]) -> Tensor:
     """(1, width) float32 features of (m,) samples at the reader's rate."""
     rate = int(reader.sampling_rate)
-    filled = np.pad(samples, (0, max(round(_SHORTEST * rate) - len(samples), 0)))
-    read = reader(filled, sampling_rate=rate, return_tensors="pt")
+    filled = np.pad(samples, (0, max(round(SHORTEST * rate) - len(samples), 0)))
+    with _drawn_alike():
+        read = reader(filled, sampling_rate=rate, return_tensors="pt")
     where = next(model.parameters()).device
     inputs = {key: value.to(where) for key, value in read.items() if isinstance(value, Tensor)}
     inputs.pop("attention_mask", None)  # one sound has no padding that we did not put there

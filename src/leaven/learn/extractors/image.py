@@ -57,6 +57,10 @@ class _Loaded:
     width: int
     digest: str
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """(n, width) float32 of (n, 3, height, width) pictures."""
+        return _features(self.model, pixels)
+
 
 class PictureEncoder(StoredExtractor):
     """Features of pictures as their model's family documents them.
@@ -86,20 +90,26 @@ class PictureEncoder(StoredExtractor):
             raise changed(description, found.description["digest"])
         return found
 
+    @property
+    def loaded(self) -> _Loaded:
+        """The model, and what it wants of pictures."""
+        place = self.description["name"]
+        return _load(place, stamp(place, _WANTED))
+
     @torch.inference_mode()
     def compute(self, dataset: Dataset, spec: Spec) -> Iterator[tuple[Index, npt.NDArray[Any]]]:
         """Batch by batch, in order."""
-        place = self.description["name"]
-        loaded = _load(place, stamp(place, _WANTED))
-        model, wish = loaded.model.to(device()), loaded.input
+        loaded = self.loaded
+        wish, hint = loaded.input, loaded.input.framing.hint
+        loaded.model.to(device())
         found, root = items(dataset, "image")
         for start in range(0, len(found), _BATCH):
             part = found[start : start + _BATCH].to_pylist()
-            there = list(readable(part, lambda item: wish(read(item, root, hint=wish.hint))))
+            there = list(readable(part, lambda item: wish(read(item, root, hint=hint))))
             if there:
                 pixels = torch.from_numpy(np.stack([picture for _, picture in there]))
                 rows = start + np.array([row for row, _ in there])
-                yield rows, _features(model, pixels.to(device())).cpu().numpy()
+                yield rows, loaded.features(pixels.to(device())).cpu().numpy()
 
 
 @lru_cache(maxsize=1)

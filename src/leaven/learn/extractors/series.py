@@ -18,7 +18,7 @@ from leaven.data.modality import MODALITIES, Spec
 from leaven.learn.extractor import Extractor, StoredExtractor
 from leaven.learn.pretrained import Stamp, changed, device, digest_of, load, placed, stamp
 
-__all__ = ["SeriesEncoder"]
+__all__ = ["Loaded", "SeriesEncoder", "features"]
 
 _BATCH = 64
 _WANTED = "a folder or hub name of a time series model with safetensors weights: PatchTST, \
@@ -28,7 +28,7 @@ _UNUSED = ("head", "decoder.layers_norm", "output_projection", "horizon_ff_layer
 
 
 @dataclass(frozen=True, eq=False)
-class _Loaded:
+class Loaded:
     """A model and what it is known by: how many steps and channels it reads, and its width."""
 
     model: Any
@@ -64,10 +64,15 @@ class SeriesEncoder(StoredExtractor):
             raise changed(description, found.description["digest"])
         return cls(description)
 
+    @property
+    def loaded(self) -> Loaded:
+        """What it consists of."""
+        name = self.description["name"]
+        return _load(name, stamp(name, _WANTED))
+
     def prepared(self, dataset: Dataset, spec: Spec) -> Extractor:
         """As wide as series of these channels make it; SettingError where they do not fit."""
-        name = self.description["name"]
-        loaded, channels = _load(name, stamp(name, _WANTED)), int(spec["channels"])
+        name, loaded, channels = self.description["name"], self.loaded, int(spec["channels"])
         if loaded.channels not in (1, channels):
             wanted = f"a model of 1 or {channels} channels, as the series have"
             raise SettingError("encoder", wanted, f"{name} ({loaded.channels})")
@@ -76,8 +81,7 @@ class SeriesEncoder(StoredExtractor):
     @torch.inference_mode()
     def compute(self, dataset: Dataset, spec: Spec) -> Iterator[tuple[Index, npt.NDArray[Any]]]:
         """Batch by batch, in order."""
-        name = self.description["name"]
-        loaded = _load(name, stamp(name, _WANTED))
+        loaded = self.loaded
         model = loaded.model.to(device())
         arrays, rejected = MODALITIES["series"].decode(dataset, spec)
         rows = np.setdiff1d(np.arange(len(dataset)), [row for row, _, _ in rejected])
@@ -90,11 +94,11 @@ class SeriesEncoder(StoredExtractor):
                     for one, there in zip(batch["values"], batch["there"], strict=True)
                 ]
             )
-            yield part, _features(model, values.to(device()), loaded.channels).cpu().numpy()
+            yield part, features(model, values.to(device()), loaded.channels).cpu().numpy()
 
 
 @lru_cache(maxsize=1)
-def _load(name: str, at: Stamp) -> _Loaded:
+def _load(name: str, at: Stamp) -> Loaded:
     """The encoder of that name, kept for the next call; `at` tells a changed folder apart."""
     model = load(name, _WANTED, "series", lambda name, how: None, _UNUSED).model
     config = model.config
@@ -104,11 +108,11 @@ def _load(name: str, at: Stamp) -> _Loaded:
         model.do_mask_input, model.masking = False, torch.nn.Identity()
     try:
         with torch.inference_mode():
-            width = _features(model, torch.randn(1, steps, channels), channels).shape[1]
+            width = features(model, torch.randn(1, steps, channels), channels).shape[1]
     except Exception as failed:
         fix = f"It does not read series: {' '.join(str(failed).split())[:200]}"
         raise SettingError("encoder", _WANTED, name, fix) from failed
-    return _Loaded(model, steps, channels, int(width) // channels, digest_of(model, {}, _UNUSED))
+    return Loaded(model, steps, channels, int(width) // channels, digest_of(model, {}, _UNUSED))
 
 
 def _scaled(values: Tensor, there: Tensor, steps: int) -> Tensor:
@@ -119,13 +123,13 @@ def _scaled(values: Tensor, there: Tensor, steps: int) -> Tensor:
     return torch.nn.functional.interpolate(part, steps, mode="linear", align_corners=True)[0].t()
 
 
-def _features(model: Any, values: Tensor, channels: int) -> Tensor:
+def features(model: Any, values: Tensor, channels: int) -> Tensor:
     """(n, width · c) features of (n, steps, c) series, by a model of 1 or c channels."""
     n, steps, c = values.shape
     read = values if channels == c else values.transpose(1, 2).reshape(n * c, steps, 1)
     if model.config.model_type.startswith("timesfm"):
         flat = read.squeeze(-1)
-        more = {"past_values_padding": torch.zeros_like(flat, dtype=torch.long)}
+        more = {"past_values_padding": torch.zeros_like(flat)}
         if model.config.model_type == "timesfm":
             # The most frequent of its three kinds of sampling, which it takes by default.
             more["freq"] = torch.zeros(len(flat), 1, dtype=torch.long, device=flat.device)

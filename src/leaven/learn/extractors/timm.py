@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from leaven.core.errors import MissingExtraError, SettingError
 from leaven.data.dataset import Dataset, Index
@@ -44,6 +45,10 @@ class _Loaded:
     input: PictureInput
     digest: str
 
+    def features(self, pixels: Tensor) -> Tensor:
+        """(n, width) float32 of (n, 3, height, width) pictures."""
+        return torch.as_tensor(self.model(pixels)).float()
+
 
 class TimmEncoder(StoredExtractor):
     """The pooled features of a timm model, before its classifier.
@@ -62,7 +67,7 @@ class TimmEncoder(StoredExtractor):
         found = _load(name)
         with torch.inference_mode():
             probe = torch.zeros(1, 3, found.input.height, found.input.width)
-            width = int(found.model(probe).shape[1])
+            width = int(found.features(probe).shape[1])
         told = {"kind": cls.__name__, "name": name, "width": width, "digest": found.digest}
         return cls(told)
 
@@ -74,19 +79,25 @@ class TimmEncoder(StoredExtractor):
             raise changed(description, found.description["digest"])
         return found
 
+    @property
+    def loaded(self) -> _Loaded:
+        """The model, and what it wants of pictures."""
+        return _load(self.description["name"])
+
     @torch.inference_mode()
     def compute(self, dataset: Dataset, spec: Spec) -> Iterator[tuple[Index, npt.NDArray[Any]]]:
         """Batch by batch, in order."""
-        loaded = _load(self.description["name"])
-        model, wish = loaded.model.to(device()), loaded.input
+        loaded = self.loaded
+        wish, hint = loaded.input, loaded.input.framing.hint
+        loaded.model.to(device())
         found, root = items(dataset, "image")
         for start in range(0, len(found), _BATCH):
             part = found[start : start + _BATCH].to_pylist()
-            there = list(readable(part, lambda item: wish(read(item, root, hint=wish.hint))))
+            there = list(readable(part, lambda item: wish(read(item, root, hint=hint))))
             if there:
                 pixels = torch.from_numpy(np.stack([picture for _, picture in there]))
                 rows = start + np.array([row for row, _ in there])
-                yield rows, model(pixels.to(device())).float().cpu().numpy()
+                yield rows, loaded.features(pixels.to(device())).cpu().numpy()
 
 
 def _load(name: str) -> _Loaded:
@@ -117,7 +128,7 @@ def _read(name: str, config: str, weights: str, at: tuple[tuple[int, int], ...])
     return _Loaded(ready, wish, digest.hexdigest())
 
 
-def _fitting(model: Any, weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _fitting(model: Any, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """The weights, and the classifier of the new model, which is thrown away, where it differs."""
     own = model.state_dict()
     head = model.get_classifier()

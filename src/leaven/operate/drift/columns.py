@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from leaven.data.dataset import Column, Dataset
+from leaven.data.dataset import Column
 from leaven.operate.drift.sketch import Floats
 
 __all__ = ["Names", "Values", "values_of"]
@@ -43,15 +43,15 @@ class Names:
 Values = Floats | Names
 
 
-def values_of(dataset: Dataset) -> dict[str, Values]:
-    """What is watched of each column of a data set, by name.
+def values_of(columns: Sequence[Column], records: pa.Table) -> dict[str, Values]:
+    """What is watched of each column of some records, by name.
 
     Numbers as they are, dates in seconds, of free text its length in letters, truth values and
     categories as categories. Pictures, sounds, series and vectors are watched by their features.
     """
     found: dict[str, Values] = {}
-    for column in dataset.columns:
-        values = _values(column, dataset.records[column.name])
+    for column in columns:
+        values = _values(column, records[column.name])
         if values is not None:
             name = column.name if column.kind != "text" else f"length of {column.name}"
             found[name] = values

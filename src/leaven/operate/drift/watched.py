@@ -150,7 +150,11 @@ class Watched:
 def _values(dataset: Dataset, told: dict[str, Any]) -> dict[str, Values]:
     """What is watched of each column that is not ignored."""
     skipped = {f"length of {name}" for name in told["ignore"]} | set(told["ignore"])
-    return {name: v for name, v in values_of(dataset).items() if name not in skipped}
+    return {
+        name: v
+        for name, v in values_of(dataset.columns, dataset.records).items()
+        if name not in skipped
+    }
 
 
 def _parts(dataset: Dataset, told: dict[str, Any]) -> tuple[Parts | None, Parts | None]:

@@ -23,12 +23,15 @@ TARGETS = ("onnx", "edge", "serverless")
 PACKAGE = "leaven_model"
 
 _MODULES = ("cells", "decoding", "model", "nodes", "series", "words")
+#: What is needed besides, by modality, and by what a description says of an encoder's reading.
 _BESIDE = {
-    "image": ("files", "pictures"), "audio": ("files", "sounds"), "tokens": ("portable/subwords",),
+    "image": ("files", "pictures"), "audio": ("files", "sounds"),
+    "subwords": ("portable/subwords",), "framing": ("portable/framing",),
+    "hearing": ("portable/hearing",),
 }  # fmt: skip
 _NEEDS = {
     "image": ("pillow>=11",), "audio": ("soundfile>=0.12", "scipy>=1.13"),
-    "tokens": ("tokenizers>=0.21",),
+    "subwords": ("tokenizers>=0.21",),
 }  # fmt: skip
 _OURS = re.compile(r"\bleaven\.data(?:\.portable)?\.(?=[a-z_]+ import\b)")
 _HEAD = "# Copied from Leaven {version} (Apache-2.0), data/{path}: exporting writes it anew.\n"
@@ -36,7 +39,7 @@ _HEAD = "# Copied from Leaven {version} (Apache-2.0), data/{path}: exporting wri
 
 def requirements(described: Mapping[str, Any]) -> list[str]:
     """What an exported model needs to be installed."""
-    return ["numpy>=1.26", "onnxruntime>=1.18", *_NEEDS.get(_read(described), ())]
+    return ["numpy>=1.26", "onnxruntime>=1.18", *_of(described, _NEEDS)]
 
 
 def write_code(folder: Path, described: Mapping[str, Any], target: str, version: str) -> None:
@@ -45,7 +48,7 @@ def write_code(folder: Path, described: Mapping[str, Any], target: str, version:
     package.mkdir()
     _say(package / "__init__.py", '"""Reads records and asks the model that lies beside."""\n')
     names = [f"portable/{name}.py" for name in _MODULES]
-    names += [f"{name}.py" for name in _BESIDE.get(_read(described), ())]
+    names += [f"{name}.py" for name in _of(described, _BESIDE)]
     for name in names:
         _say(package / Path(name).name, _copied(name, version))
     _say(folder / "requirements.txt", "\n".join(requirements(described)) + "\n")
@@ -104,9 +107,10 @@ def readme(described: Mapping[str, Any], told: Mapping[str, Any], record: Mappin
     return "\n".join(parts)
 
 
-def _read(described: Mapping[str, Any]) -> str:
-    """What its records are read as: a modality, or `tokens` by a tokeniser from elsewhere."""
-    return "tokens" if "subwords" in described["spec"] else str(described["modality"])
+def _of(described: Mapping[str, Any], told: Mapping[str, tuple[str, ...]]) -> list[str]:
+    """What is told of the modality and of the encoder's reading."""
+    said = (described["modality"], *described["spec"])
+    return [one for name in said for one in told.get(name, ())]
 
 
 def _copied(name: str, version: str) -> str:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ import numpy as np
 
 from leaven import __version__
 from leaven.core.errors import DataError, LeavenError, SettingError, UnknownNameError
+from leaven.core.holding import held
 from leaven.core.progress import Listener, Progress
 from leaven.core.wording import percent, records
 from leaven.data.dataset import Column, Dataset
@@ -122,7 +120,7 @@ def export(
             )
     told["sentence"] = _sentence(parity, told)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with _alone(folder.parent):
+    with held(folder.parent, wait=True):  # it takes no time
         _write(folder, files, about, told)
     return told | {"folder": str(folder)}
 
@@ -157,17 +155,6 @@ def _check_place(folder: Path) -> None:
     empty = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
     if not empty and not ((folder / TOLD).is_file() and (folder / FILE).is_file()):
         raise SettingError("out", "a new or empty folder, or one of an earlier export", str(folder))
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the folder that exports are written in; who comes second waits, for it takes no time."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _write(

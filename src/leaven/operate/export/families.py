@@ -17,7 +17,7 @@ from leaven.learn.adapt import Bottleneck
 from leaven.operate.export.graph import Value
 from leaven.operate.export.layers import attended, linear, normed, split_heads, unsupported
 
-__all__ = ["KNOWN", "places", "transformed", "vectors"]
+__all__ = ["KNOWN", "places", "transformed", "vectors", "written"]
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,13 @@ _SHIFTED = ("roberta", "xlm-roberta", "camembert", "mpnet")
 KNOWN = tuple(_BLOCKS)
 
 
+def written(model: Any) -> bool:
+    """Whether a model is of a family that is written out here, with what it is built of."""
+    config = model.config
+    known = config.model_type in _BLOCKS and not getattr(config, "is_decoder", False)
+    return known and _nonlinearity(config) in _NONLINEAR
+
+
 def vectors(tokens: Value, model: Any) -> Value:
     """(n, length, width) the words' vectors of tokens (n, length) int64."""
     table: nn.Embedding = model.get_input_embeddings()
@@ -105,11 +112,9 @@ def transformed(
     there : (n, length) float32, 1 for a token and 0 for padding.
     adapters : that follow blocks; the layer of the first block is 1, as its encoder counts them.
 
-    Raises SettingError for a family that has no form here.
+    The model must be `written`. Raises SettingError for one whose layers are not where they were.
     """
     kind = model.config.model_type
-    if kind not in _BLOCKS or getattr(model.config, "is_decoder", False):
-        raise unsupported("encoder", str(kind))
     try:
         return _states(entered, place, there, model, {one.config["layer"]: one for one in adapters})
     except AttributeError as odd:  # another release of the library may call its layers otherwise
@@ -146,22 +151,23 @@ def _block(states: Value, block: _Block, mask: Value, config: Any) -> Value:
     )
     seen = attended(query, key, value, block.query.out_features // heads, mask)
     states = normed(linear(seen, block.mixed) + states, block.between)
-    inner = _active(linear(states, block.widened), config)
+    inner = _NONLINEAR[_nonlinearity(config)](linear(states, block.widened))
     return normed(linear(inner, block.narrowed) + states, block.after)
 
 
-def _active(value: Value, config: Any) -> Value:
-    """By the nonlinearity that the configuration names."""
-    name = config.activation if config.model_type == "distilbert" else config.hidden_act
-    if name == "gelu":
-        return value.apply("Gelu")
-    if name in ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"):
-        return value.graph.op("Gelu", value, approximate="tanh")
-    if name == "relu":
-        return value.apply("Relu")
-    if name in ("silu", "swish"):
-        return value * value.apply("Sigmoid")
-    raise unsupported("nonlinearity", str(name))
+#: What a layer's numbers go through, by the name that configurations have for it.
+_NONLINEAR: dict[str, Callable[[Value], Value]] = {
+    "gelu": lambda value: value.apply("Gelu"),
+    "relu": lambda value: value.apply("Relu"),
+} | dict.fromkeys(
+    ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),
+    lambda value: value.graph.op("Gelu", value, approximate="tanh"),
+) | dict.fromkeys(("silu", "swish"), lambda value: value * value.apply("Sigmoid"))  # fmt: skip
+
+
+def _nonlinearity(config: Any) -> str:
+    told = config.activation if config.model_type == "distilbert" else config.hidden_act
+    return str(told)
 
 
 def _distances(states: Value, body: Any, config: Any) -> Value:

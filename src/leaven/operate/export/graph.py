@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +16,12 @@ import torch
 from leaven.core.errors import MissingExtraError
 from leaven.data.portable.model import runtime
 
-__all__ = ["OPSET", "Graph", "Value", "quantised", "version"]
+__all__ = ["MOST_BYTES", "OPSET", "Graph", "Value", "quantised", "version"]
 
 #: Operators are those of this opset, which ONNX Runtime reads from 1.18 on.
 OPSET = 20
+#: Numbers of more do not fit into one file.
+MOST_BYTES = 2**31 - 2**20
 _FORMAT = 9  # of the file, the one that belongs to the opset
 _TREES = 3  # the opset of ai.onnx.ml that decision trees are of
 _WORTH = 4096  # numbers from which on a constant is worth bringing to 8 bits
@@ -197,6 +199,29 @@ class Graph:
         """Numbers of the one where the condition holds, else of the other."""
         return self.op("Where", condition, yes, no)
 
+    def joined(self, made: Any, inputs: Mapping[str, Value]) -> list[Value]:
+        """The outputs of another graph, a ModelProto of the same opset, whose inputs are given.
+
+        Raises ValueError for one of operators that are not ONNX's own.
+        """
+        onnx = _onnx()
+        foreign = sorted({node.domain for node in made.graph.node} - {""})
+        opset = {one.domain: one.version for one in made.opset_import}[""]
+        if foreign or made.functions or opset != OPSET:
+            raise ValueError(f"it needs operators of {', '.join(foreign) or f'opset {opset}'}")
+        prefix = f"t{self._count}."
+        self._count += 1
+        own = onnx.compose.add_prefix_graph(made.graph, prefix)
+        for name, value in inputs.items():
+            self._nodes.append(onnx.helper.make_node("Identity", [value.name], [prefix + name]))
+        for array in own.initializer:
+            self._arrays[array.name] = onnx.numpy_helper.to_array(array)
+        for node in own.node:
+            node.ClearField("doc_string")  # which line of Python it comes from, with paths
+            del node.metadata_props[:]
+            self._nodes.append(node)
+        return [Value(self, output.name) for output in own.output]
+
     def model(self, output: Value, name: str, shape: Sequence[int | str]) -> bytes:
         """The file: `output` is called `name`.
 
@@ -206,7 +231,7 @@ class Graph:
         self._nodes.append(onnx.helper.make_node("Identity", [output.name], [name]))
         told = onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, list(shape))
         arrays = [onnx.numpy_helper.from_array(a, n) for n, a in self._arrays.items()]
-        if sum(array.nbytes for array in self._arrays.values()) >= 2**31 - 2**20:
+        if sum(array.nbytes for array in self._arrays.values()) >= MOST_BYTES:
             raise ValueError("it has more than 2 GB of numbers")
         graph = onnx.helper.make_graph(self._nodes, "leaven", self._inputs, [told], arrays)
         opsets = [

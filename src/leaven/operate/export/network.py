@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from leaven.learn.adapt import adapters_of
 from leaven.learn.models.subword_transformer import SubwordTransformer
 from leaven.learn.predictor import Predictor
 from leaven.operate.export import frozen_graph
-from leaven.operate.export.elsewhere import extracted, reading
-from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
+from leaven.operate.export.elsewhere import elsewhere
+from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS
+from leaven.operate.export.extractor_kinds import Inputs
 from leaven.operate.export.graph import Graph, Value
 from leaven.operate.export.head_kinds import headed
 from leaven.operate.export.layers import unsupported
@@ -27,7 +29,7 @@ _RARE = 1e-6  # as `Predictor` has it
 _ADAPTED = (SubwordTransformer.name,)  # whose graphs have their adapters
 
 #: Inputs by the modality that decodes them: name, type and shape; a name in it is any length.
-_INPUTS: dict[str, Any] = {
+_INPUTS: dict[str, Callable[[dict[str, Any]], Inputs]] = {
     "text": lambda spec: {"tokens": (np.int32, ["n", "words"])},
     "tabular": lambda spec: {
         "numeric": (np.float32, ["n", len(spec["numeric"]) + 64 * len(spec["text"])]),
@@ -56,8 +58,7 @@ def graph_of(predictor: Predictor, nodes: Dataset | None = None) -> bytes:
     nodes : the graph that a model of a graph's nodes is to answer for.
 
     Raises SettingError, which names the part, for one that has no exported form: with an encoder
-    from elsewhere that reads no texts or is of a family that has none, with adapters, or with a
-    part of a plugin.
+    from elsewhere that cannot be traced, with adapters, or with a part of a plugin.
     """
     front, network = predictor.front, predictor.network.cpu().eval()
     graph = Graph()
@@ -74,12 +75,11 @@ def graph_of(predictor: Predictor, nodes: Dataset | None = None) -> bytes:
         raise unsupported("encoder", encoder.name)
     if adapters_of(encoder) and encoder.name not in _ADAPTED:
         raise unsupported("encoder", f"{encoder.name} with adapters")
-    arrays: Entered = {
-        name: graph.input(name, kind, shape)
-        for name, (kind, shape) in _INPUTS[front.modality](front.spec).items()
-    }
-    features = ENCODER_GRAPHS[encoder.name](extracted(arrays, front), encoder)
-    return _file(graph, said(features), predictor)
+    other = elsewhere(front)
+    inputs: Inputs = other.inputs() if other else _INPUTS[front.modality](front.spec)
+    arrays = {name: graph.input(name, kind, shape) for name, (kind, shape) in inputs.items()}
+    entered = other.extracted(arrays) if other else arrays
+    return _file(graph, said(ENCODER_GRAPHS[encoder.name](entered, encoder)), predictor)
 
 
 def described(
@@ -94,8 +94,8 @@ def described(
     if front.modality == "text" and kinds[front.spec["column"]] not in ("text", "categorical"):
         raise unsupported("column", f"{front.spec['column']} ({kinds[front.spec['column']]})")
     more = {} if nodes is None else frozen_graph.reading(predictor, nodes)
-    if tokens := reading(front):
-        more = {"subwords": tokens}
+    if other := elsewhere(front):
+        more = other.reading()
     return {
         "format": FORMAT,
         "modality": front.modality,

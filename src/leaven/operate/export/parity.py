@@ -35,6 +35,7 @@ __all__ = [
 
 #: The largest difference of a probability that is let pass.
 TOLERANCE = 1e-4
+_MADE_RECORDS = 64
 _COPIES = 4  # of nodes, that are asked as new ones: the run passes over the graph for each
 
 
@@ -103,10 +104,12 @@ def in_32_bits(predictor: Predictor) -> Predictor:
 
 
 def on_made(predictor: Predictor, model: Model) -> Parity:
-    """Both asked about records that are made up: decoded ones, or texts for a tokeniser."""
-    if predictor.front.extractor is None:
+    """Both asked about records that are made up: decoded ones, or cells for an encoder."""
+    other = elsewhere.elsewhere(predictor.front)
+    if other is None:
         return on_arrays(predictor, model, made_arrays(predictor))
-    return replace(on_records(predictor, model, _texts(predictor, model)), made=True)
+    cells = other.made(_MADE_RECORDS, np.random.default_rng(0))
+    return replace(on_records(predictor, model, _dataset(cells, predictor, model)), made=True)
 
 
 def on_arrays(predictor: Predictor, model: Model, arrays: Arrays) -> Parity:
@@ -176,23 +179,21 @@ def _bytes(cell: str | bytes | None, dataset: Dataset) -> bytes | None:
     return found.read_bytes() if not hasattr(found, "getvalue") else found.getvalue()
 
 
-def made_arrays(predictor: Predictor, count: int = 64, seed: int = 0) -> Arrays:
+def made_arrays(predictor: Predictor, count: int = _MADE_RECORDS, seed: int = 0) -> Arrays:
     """Decoded records of any content that the model's encoder reads."""
     rng = np.random.default_rng(seed)
     spec, modality = predictor.front.spec, predictor.front.modality
     return Arrays(_MADE[modality](predictor, spec, count, rng))
 
 
-def _texts(predictor: Predictor, model: Model, count: int = 64) -> Dataset:
-    """Texts of 1 to 40 pieces of words that the encoder's tokeniser knows."""
-    rng = np.random.default_rng(0)
-    tokenizer = elsewhere.opened(predictor.front).tokenizer
-    drawn = [rng.integers(0, len(tokenizer), rng.integers(1, 41)) for _ in range(count)]
-    said = [f"{number} {tokenizer.decode(ids.tolist())}" for number, ids in enumerate(drawn)]
-    [(name, kind)] = model.columns.items()
-    table = pa.table({name: said})
-    columns = [Column(name, kind)]
-    return Dataset.from_frame(table, label=False, columns=columns, modality="text")
+def _dataset(cells: list[Any], predictor: Predictor, model: Model) -> Dataset:
+    """Records of the one column that the encoder reads."""
+    front, kinds = predictor.front, model.columns
+    own = (name for name, kind in kinds.items() if kind == front.modality)
+    name = front.spec.get("column") or next(own, front.modality)
+    columns = [Column(name, kinds[name])]
+    table = pa.table({name: cells})
+    return Dataset.from_frame(table, label=False, columns=columns, modality=front.modality)
 
 
 def _tokens(

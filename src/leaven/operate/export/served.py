@@ -7,7 +7,6 @@ has none is served by torch.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaven.core.errors import LeavenError, MissingExtraError
-from leaven.core.files import read_bytes, write_bytes
+from leaven.core.files import first_digest, read_bytes, write_bytes
 from leaven.data.portable.model import DESCRIPTION, GRAPH, Model
 from leaven.operate.export.runtime import opened
 
@@ -112,4 +111,4 @@ def _described(folder: Path) -> dict[str, Any]:
 
 def _source(folder: Path) -> list[str]:
     """Which model it is the form of: digests of its descriptions, which hold the weights'."""
-    return [hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in _MODEL]
+    return [first_digest(folder / name) for name in _MODEL]

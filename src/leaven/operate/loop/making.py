@@ -9,10 +9,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from leaven.core.errors import CapError, LeavenError, RunError, StoreError
 from leaven.core.wording import count, many, records
+from leaven.data.dataset import Dataset
 from leaven.operate.costs.week import Left, left
 from leaven.operate.loop.bench import Bench, Done, Waits
 from leaven.operate.loop.triggers import marks_now
@@ -47,7 +49,7 @@ def check(bench: Bench) -> Done:
         "labels": labels.num_rows, "file": None if file is None else str(file),
         "settings": _settings(bench),
     } | asdict(marks)  # fmt: skip
-    if _is_known(bench, told):
+    if _is_known(bench, told, dataset):
         return Done("unchanged", "Neither the data nor the labels have changed since.", told)
     said = f"{records(len(dataset))}, {count(len(dataset.labelled))} of them labelled"
     since = f", {many(labels.num_rows, 'label', 'labels')} given by people or by production"
@@ -177,7 +179,7 @@ def _settings(bench: Bench) -> str:
     return hashlib.sha256(f"{told}{paused}".encode()).hexdigest()
 
 
-def _is_known(bench: Bench, told: dict[str, Any]) -> bool:
+def _is_known(bench: Bench, told: dict[str, Any], dataset: Dataset) -> bool:
     """Whether such a fit was made already; a person who begins a cycle gets one all the same."""
     if "by hand" in bench.standing.told("waiting", "triggers", ()):
         return False
@@ -186,19 +188,28 @@ def _is_known(bench: Bench, told: dict[str, Any]) -> bool:
     before = [one.told for one in moved if one.outcome == "fine" and one.cycle in fitted]
     if before:
         return all(before[-1][name] == told[name] for name in ("hash", "settings"))
-    return bool(told["hash"] == _live_hash(bench))
+    return _is_live(bench, dataset)
 
 
-def _live_hash(bench: Bench) -> str | None:
-    """The hash of the data of the run that is live."""
+def _is_live(bench: Bench, dataset: Dataset) -> bool:
+    """Whether the live run was made of these data, but for records that cannot be decoded."""
+    from leaven.evaluate.run import Run
     from leaven.operate.registry import Registry
     from leaven.operate.releases import Releases
 
     live = Releases(bench.store, bench.service).state().live
     if live is None:
-        return None
+        return False
     try:
-        told = Registry(bench.store).get(live.run, live.digest).told
+        known = Registry(bench.store).get(live.run, live.digest)
+        taught = known.told.get("dataset", {}).get("hash")
+        if dataset.hash == taught:
+            return True
+        run = Run.load(known.folder)
+        rest = run.decoded(dataset)
+        if len(rest) == len(dataset) or rest.hash != taught:
+            return False
+        left = dataset.select(np.flatnonzero(~np.isin(dataset.ids, rest.ids)))
+        return len(run.predictor.front.readable(left)[0]) == 0  # nobody has mended one
     except LeavenError:
-        return None
-    return str(told.get("dataset", {}).get("hash"))
+        return False

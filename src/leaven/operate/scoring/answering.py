@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import SettingError, UnknownNameError
+from leaven.core.files import first_bytes
 from leaven.data.dataset import Column, Dataset
 from leaven.data.pieces import Piece, Reading
 from leaven.evaluate.cascade import Cascade, is_cascade
@@ -136,5 +137,5 @@ def _digest(folder: Path, *words: str) -> str:
     """Of the model's two descriptions, the one of which holds the digest of its weights."""
     told = hashlib.sha256("\0".join(words).encode())
     for name in ("model.json", "predictor.json"):
-        told.update((folder / name).read_bytes())
+        told.update(first_bytes(folder / name))
     return told.hexdigest()

@@ -9,7 +9,6 @@ MLflow counts its use and sends that to its makers. It is told not to, before it
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -32,6 +31,7 @@ from leaven.core.errors import (
     SettingError,
     StoreError,
 )
+from leaven.core.holding import held
 from leaven.operate.manifest import FILE, Manifest, verified, write_manifest
 from leaven.operate.tracking import told
 
@@ -382,8 +382,9 @@ def _alone(file: Path | None) -> Iterator[None]:
         yield
         return
     file.parent.mkdir(parents=True, exist_ok=True)
-    with file.with_name(f"{file.name}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = file.with_name(f"{file.name}.lock")
+    lock.touch()
+    with held(lock, wait=True):
         yield
 
 

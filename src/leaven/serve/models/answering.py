@@ -80,8 +80,7 @@ class Chosen(NamedTuple):
     position: float | None = None
 
 
-@dataclass(frozen=True)
-class Prediction:
+class Prediction(NamedTuple):
     """What is said of one record; `name` is its id, for feedback.
 
     `larger` says that the larger model of a cascade answered.
@@ -102,8 +101,7 @@ class Prediction:
         return "review" if self.abstained else "answer"
 
 
-@dataclass(frozen=True)
-class Told:
+class Told(NamedTuple):
     """An answer: the request's id, the model that gave it and its place, a prediction a record."""
 
     request: str
@@ -177,41 +175,77 @@ class Service:
 
     async def answer(self, chosen: Chosen, given: Sequence[object], request: str) -> Told:
         """What the model says of records, one after the other; Refused for what cannot be."""
-        limits = self.settings.limits
-        if not given:
-            raise Refused(422, "There is no record to answer.")
-        if len(given) > limits.records:
-            raise Refused(
-                413, f"A request has {limits.records} records at most: {len(given)} came."
-            )
-        began = time.perf_counter()
+        self._check_number(given)
+        began, seconds = time.perf_counter(), self.settings.limits.seconds
         try:
-            records, answers = await self._asked(chosen.model, given)
-            return self._told(chosen, records, answers, request, time.perf_counter() - began)
+            records = chosen.model.reader.all_checked(given)
+            answers = await self.batcher.ask(chosen.model, records, seconds)
+            return self._told(chosen, records, answers, request, began)
+        except TimeoutError:
+            late = Refused(503, f"No answer within {seconds:g} s.", retry=1)
+            self._note(late, chosen, request, began)
+            raise late from None
         except Exception as failed:
-            status = _status(failed)
-            # Without a canary only the service's own failures count, in its objectives.
-            counts = status >= 500 if chosen.position is None else status not in _NOT_ITS_FAULT
-            if counts and self._is_drawn():
-                self.log.add_failure(
-                    self._failure(chosen, request, status, time.perf_counter() - began)
-                )
+            self._note(failed, chosen, request, began)
             raise
 
-    async def _asked(
-        self, model: Loaded, given: Sequence[object]
-    ) -> tuple[list[Record], list[Answer]]:
-        """The records, checked, and what the model says of each."""
-        limits = self.settings.limits
-        records = model.reader.all_checked(given)
+    def answer_soon(
+        self,
+        chosen: Chosen,
+        given: Sequence[object],
+        request: str,
+        heard: Callable[[Told | Exception], None],
+    ) -> bool:
+        """The same where the model is quick and nobody waits; False where that is not so.
+
+        `heard` is told what was said, or what failed, before the loop waits again.
+        """
+        self._check_number(given)
+        began = time.perf_counter()
+
+        def said(answers: list[Answer] | Exception) -> None:
+            try:
+                if isinstance(answers, Exception):
+                    raise answers
+                told = self._told(chosen, records, answers, request, began)
+            except Exception as failed:  # noqa: BLE001 - it is told to who asked
+                self._note(failed, chosen, request, began)
+                heard(failed)
+            else:
+                heard(told)
+
         try:
-            answers = await self.batcher.ask(model, records, limits.seconds)
-        except TimeoutError:
-            raise Refused(503, f"No answer within {limits.seconds:g} s.", retry=1) from None
-        for i, answer in enumerate(answers):
-            if answer.why:
-                raise Refused(422, f"Record {i + 1} cannot be read: {answer.why[:300]}.")
-        return records, answers
+            records = chosen.model.reader.all_checked(given)
+        except Exception as failed:
+            self._note(failed, chosen, request, began)
+            raise
+        return self.batcher.ask_soon(chosen.model, records, said)
+
+    def is_free(self) -> bool:
+        """Whether `answer_soon` may well answer."""
+        routing = self.watch.routing
+        return routing is not None and self.batcher.is_free(routing.live)
+
+    def has_others(self) -> bool:
+        """Whether models stand beside the one that answers, see `after`."""
+        routing = self.watch.routing
+        return routing is not None and (routing.shadow or routing.canary) is not None
+
+    def _check_number(self, given: Sequence[object]) -> None:
+        most = self.settings.limits.records
+        if not given:
+            raise Refused(422, "There is no record to answer.")
+        if len(given) > most:
+            raise Refused(413, f"A request has {most} records at most: {len(given)} came.")
+
+    def _note(self, failed: Exception, chosen: Chosen, request: str, began: float) -> None:
+        """Log a request that failed, where that is the model's affair."""
+        status = _status(failed)
+        # Without a canary only the service's own failures count, in its objectives.
+        counts = status >= 500 if chosen.position is None else status not in _NOT_ITS_FAULT
+        if counts and self._is_drawn():
+            seconds = time.perf_counter() - began
+            self.log.add_failure(self._failure(chosen, request, status, seconds))
 
     async def after(self, told: Told) -> None:
         """What follows once the answer is sent: who else is asked, and heard by the log alone.
@@ -239,15 +273,21 @@ class Service:
         return routing.canary if told.model is routing.live else None
 
     def _ask_quietly(self, model: Loaded, place: str, told: Told) -> None:
-        def heard(answers: list[Answer]) -> None:
-            self.log.add(self._unheard(model, place, told, answers))
+        def heard(answers: list[Answer] | Exception) -> None:
+            if not isinstance(answers, Exception):
+                self.log.add(self._unheard(model, place, told, answers))
 
         self.batcher.ask_quietly(model, told.records, heard)
 
     def _told(
         self, chosen: Chosen, records: Sequence[Record], answers: Sequence[Answer], request: str,
-        seconds: float,
+        began: float,
     ) -> Told:  # fmt: skip
+        """The answer, noted by all who keep it; Refused for a record that cannot be read."""
+        for i, answer in enumerate(answers):
+            if answer.why:
+                raise Refused(422, f"Record {i + 1} cannot be read: {answer.why[:300]}.")
+        seconds = time.perf_counter() - began
         settings, base, at, model = self.settings, new_id(), self._clock(), chosen.model
         found, rows, unsure, logged = [], [], [], set()
         for i, answer in enumerate(answers):
@@ -273,7 +313,13 @@ class Service:
                 order = np.argsort(-answer.probabilities, kind="stable")[:5].tolist()
                 guess = [(model.classes[k], float(answer.probabilities[k])) for k in order]
                 unsure.append(
-                    Unsure(answer.source, answer.content, guess, model.run, model.classes)
+                    Unsure(
+                        answer.source,
+                        answer.content,
+                        guess,
+                        model.who(answer.larger),
+                        model.classes,
+                    )
                 )
         self.log.add(rows, unsure)
         if self.sketcher is not None:
@@ -300,6 +346,7 @@ class Service:
             "probabilities": one.probabilities, "route": one.route, "explored": one.explored,
             "logged": 1.0 if one.explored else self.settings.log_share, "agrees": None,
             "position": position, "seconds": seconds,
+            "larger": model.who(True) if one.larger else None,
         }  # fmt: skip
 
     def _failure(self, chosen: Chosen, request: str, status: int, seconds: float) -> dict[str, Any]:
@@ -322,7 +369,7 @@ class Service:
             label, p = model.classes[best], float(answer.probabilities[best])
             said = Prediction(
                 heard.name, label, p, answer.probabilities.tolist(), answer.content, False,
-                heard.explored,
+                heard.explored, answer.larger,
             )  # fmt: skip
             chosen = Chosen(model, place, told.position)
             row = self._row(chosen, said, told.request, self._clock(), None)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
+from urllib.parse import quote
 
 import uvicorn
 from fastapi import FastAPI
@@ -36,6 +38,7 @@ from leaven.operate.releases import Releases
 from leaven.serve import dashboards
 from leaven.serve.listening import is_local
 from leaven.serve.models.answering import ALONE, Service, Settings, Worker
+from leaven.serve.models.asking import ask_soon
 from leaven.serve.models.batching import Batcher
 from leaven.serve.models.costing import CostLog
 from leaven.serve.models.described import REFUSALS
@@ -46,13 +49,13 @@ from leaven.serve.models.limits import Refused
 from leaven.serve.models.log import PredictionLog
 from leaven.serve.models.metering import Meter, Metered, counted, now
 from leaven.serve.models.metrics_route import add_metrics_route
-from leaven.serve.models.people_route import add_people_routes
-from leaven.serve.models.protocol import add_protocol
+from leaven.serve.models.people_route import add_people_routes, reads_records
+from leaven.serve.models.protocol import add_protocol, reads_tensors
 from leaven.serve.models.pruning import Pruner
 from leaven.serve.models.requests import refusal
 from leaven.serve.models.routing import Cascade, Watch
 from leaven.serve.models.sketching import Sketcher
-from leaven.serve.models.straight import Handlers, Straight
+from leaven.serve.models.straight import Handler, Handlers, Straight
 from leaven.serve.safety import ANSWERS, BOARDS, Safe
 from leaven.store.people import People
 from leaven.store.store import Store
@@ -156,7 +159,12 @@ def parts_of(
         service.pruner = pruner
         pruner.start()
     people = People(store) if tokens else None
-    straight = Straight(application(service, store, prices), _HANDLERS)
+    reads = {
+        "/predict": reads_records(service),
+        f"/v2/models/{quote(name, safe='')}/infer": reads_tensors(service),
+    }
+    soon = {path: partial(ask_soon, service, read) for path, read in reads.items()}
+    straight = Straight(application(service, store, prices), _HANDLERS, soon)
     door = Door(straight, people, hosts, settings.limits.rate, local_metrics)
     return Parts(Metered(Safe(door, ANSWERS, {"/dashboards": BOARDS}), meter), service)
 
@@ -181,7 +189,7 @@ def application(service: Service, store: Store, prices: Prices | None = None) ->
     told = partial(now, service, standing)
     app.router.routes += dashboards.routes(store, service.name, told, prices=prices)
     for kind, handler in _HANDLERS.items():
-        app.add_exception_handler(kind, handler)
+        app.add_exception_handler(kind, _waiting(handler))
     return app
 
 
@@ -245,18 +253,27 @@ def server_of(plan: Plan, ready: Callable[[], object], worker: Worker = ALONE) -
     return Server(config, ready)
 
 
-async def _refused(request: Request, refused: Refused) -> Response:
+def _waiting(handler: Handler) -> Callable[[Request, Any], Awaitable[Response]]:
+    """A handler as the application takes it, which would give a thread to one that is plain."""
+
+    async def handled(request: Request, error: Any) -> Response:
+        return handler(request, error)
+
+    return handled
+
+
+def _refused(request: Request, refused: Refused) -> Response:
     return refusal(refused)
 
 
-async def _failed(request: Request, error: LeavenError) -> Response:
+def _failed(request: Request, error: LeavenError) -> Response:
     if isinstance(error, StoreError):
         return refusal(Refused(503, str(error), retry=5))
     contradicts = isinstance(error, DataError) and request.url.path == "/feedback"
     return refusal(Refused(409 if contradicts else 422, str(error)))
 
 
-async def _no_route(request: Request, error: HTTPException) -> Response:
+def _no_route(request: Request, error: HTTPException) -> Response:
     path = request.url.path[:80]
     sentence = {
         404: f"There is nothing at {path!r}. See /openapi.json.",
@@ -265,7 +282,7 @@ async def _no_route(request: Request, error: HTTPException) -> Response:
     return refusal(Refused(error.status_code, sentence))
 
 
-async def _broken(request: Request, error: Exception) -> Response:
+def _broken(request: Request, error: Exception) -> Response:
     _LOG.error("A request failed", exc_info=error)
     return refusal(Refused(500, "The server failed at this request. Its log says how."))
 

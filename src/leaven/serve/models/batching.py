@@ -1,8 +1,9 @@
 """Requests that come together are answered together, by one thread that asks the models.
 
 What a model answers within a millisecond is answered at once, where nobody waits: to hand it to a
-thread and back would take longer. The thread takes what waits, at most 64 records, and while others
-keep coming lets them join for 2 ms. A request is never torn apart, and one on which the
+thread and back would take longer. There a turn is what the loop has read before it waits again; it
+holds the loop for a millisecond at most. The thread takes what waits, at most 64 records, and while
+others keep coming lets them join for 2 ms. A request is never torn apart, and one on which the
 model fails is asked again without its neighbours, so that it costs them nothing. What waits is
 bounded: beyond it a request is refused at once (429), which is kinder than answering too late.
 """
@@ -26,12 +27,13 @@ __all__ = ["Batcher"]
 
 _SAID = logging.getLogger(__name__)
 
-Heard = Callable[[list[Answer]], None]
+#: Is told what a model said, or what failed.
+Heard = Callable[[list[Answer] | Exception], None]
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, slots=True)
 class _Asked:
-    """A request that waits. Without a future nobody waits: a shadow's."""
+    """A request that waits, for a task that awaits its future or for who hears of it."""
 
     model: Loaded
     records: Sequence[Record]
@@ -68,6 +70,8 @@ class Batcher:
         self._quick, self._count = quick, count or (lambda _: None)
         self._line: deque[_Asked] = deque()
         self._quiet: deque[_Asked] = deque()
+        self._turn: list[_Asked] = []
+        self._turn_seconds = 0.0
         self._records = 0
         self._several = False  # whether others came while the last ones were asked
         self._changed = threading.Condition()
@@ -83,6 +87,31 @@ class Batcher:
     def records(self) -> int:
         """Records that wait."""
         return self._records
+
+    def is_free(self, model: Loaded) -> bool:
+        """Whether this model could be asked about one record at once."""
+        return model.seconds < self._quick and not self._records and not self._ended
+
+    def ask_soon(self, model: Loaded, records: Sequence[Record], heard: Heard) -> bool:
+        """Ask with all others of this turn of the loop, and tell `heard` before it waits again.
+
+        Called on the loop. False, and nothing is told, where that takes long or others wait.
+        """
+        seconds = len(records) * model.seconds
+        if self._records or self._ended or seconds >= self._quick:
+            return False
+        if self._turn_seconds + seconds >= self._quick:
+            self._end_turn()
+        if not self._turn:
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._turn.append(_Asked(model, records, heard=heard))
+        self._turn_seconds += seconds
+        self.accepted += 1
+        return True
+
+    def _end_turn(self) -> None:
+        taken, self._turn, self._turn_seconds = self._turn, [], 0.0
+        self._answer(taken)
 
     async def ask(
         self, model: Loaded, records: Sequence[Record], seconds: float | None = None
@@ -186,11 +215,11 @@ class Batcher:
         for asked in taken:
             if asked.future is not None:
                 waiting.setdefault(asked.future.get_loop(), []).append(asked)
-            elif asked.heard is not None and asked.failed is None:
+            elif asked.heard is not None:
                 try:
-                    asked.heard(asked.answers)
-                except Exception:  # noqa: BLE001 - a shadow disturbs nobody
-                    _SAID.exception("What a shadow said was not kept")
+                    asked.heard(asked.answers if asked.failed is None else asked.failed)
+                except Exception:  # noqa: BLE001 - it disturbs nobody else
+                    _SAID.exception("What a model said was not taken")
         for loop, group in waiting.items():
             try:
                 loop.call_soon_threadsafe(_give, group)

@@ -6,16 +6,14 @@ import io
 import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
 from leaven.core.errors import DataError, LeavenError, RunError
-from leaven.data.dataset import Column, Dataset
+from leaven.data.dataset import Column
 from leaven.data.shown import shown_row, shown_text
 from leaven.evaluate.folder import read_json
 from leaven.operate.export.served import served
@@ -32,35 +30,29 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Loaded", "Source", "load"]
 
 
-@dataclass(frozen=True)
-class Source:
+class Source(NamedTuple):
     """A record that was answered, so that it can be shown to a person."""
 
     reader: Reader
     record: Record
-
-    @cached_property
-    def dataset(self) -> Dataset:
-        """The record alone."""
-        return self.reader.dataset([self.record])[0]
 
     def show(self) -> dict[str, Any]:
         """As a page shows it, see `Modality.show`."""
         modality = self.reader.modality
         if isinstance(self.reader, NodeReader):
             return self.reader.show(self.record)
+        dataset = self.reader.dataset([self.record])[0]
         if modality == "tabular":
-            return shown_row(self.dataset, 0)
+            return shown_row(dataset, 0)
         if modality == "text" and (only := self.reader.only) is not None:
-            return shown_text(self.dataset.records[only.name][0].as_py())
+            return shown_text(dataset.records[only.name][0].as_py())
         # The others' views stand in the same files, and with them torch.
         from leaven.data.modality import MODALITIES
 
-        return dict(MODALITIES[self.dataset.modality].show(self.dataset, 0))
+        return dict(MODALITIES[modality].show(dataset, 0))
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What a model says of one record: (k,) calibrated probabilities and the record's content.
 
     `why` is a sentence where the record cannot be read; the rest is then empty. `larger` says that
@@ -74,6 +66,7 @@ class Answer:
     larger: bool = False
 
 
+_NOTHING = np.zeros(0)
 #: Times that one record is asked about, of which the shortest counts.
 _TRIES = 5
 
@@ -147,6 +140,10 @@ class Loaded:
         self.larger, self._sure = larger, sure
         self.seconds = math.inf  # nobody knows beforehand which one is asked
 
+    def who(self, larger: bool) -> str:
+        """The run that answers: this one, or the one behind it."""
+        return self.larger.run if larger and self.larger is not None else self.run
+
     def is_named(self, version: str) -> bool:
         """Whether this is the version: its digest, 12 or more digits of it, or the run's id."""
         return version == self.run or (len(version) >= 12 and self.digest.startswith(version))
@@ -155,9 +152,8 @@ class Loaded:
         """What it says of each record, in order."""
         found, why = self._model.probabilities(records)
         larger = self._by_larger(records, found, why)
-        nothing = np.zeros(0)
         return [
-            Answer(nothing, "", None, why[place])
+            Answer(_NOTHING, "", None, why[place])
             if place in why
             else Answer(
                 larger.get(place, found[place]), self.reader.content(one),

@@ -85,16 +85,10 @@ class PredictionLog:
 
     def add(self, rows: Sequence[dict[str, Any]], unsure: Sequence[Unsure] = ()) -> None:
         """Let these be written soon. Never waits, never fails."""
-        for line, some, most in (
-            (self._rows, rows, self._most),
-            (self._unsure, unsure, _UNSURE),
-        ):
-            room = max(0, most - len(line))
-            line.extend(some[:room])  # type: ignore[arg-type]
-            if line is self._rows:
-                self.taken += min(room, len(some))
-            self.dropped += len(some) - min(room, len(some))
-        if rows or unsure:
+        self.taken += self._join(self._rows, rows, self._most)
+        if unsure:
+            self._join(self._unsure, unsure, _UNSURE)
+        if self._idle.is_set() and (rows or unsure):
             self._idle.clear()
 
     def add_failure(self, row: dict[str, Any]) -> None:
@@ -152,6 +146,13 @@ class PredictionLog:
                 self._tell(f"The log failed: {failed}.")
             if self._ended and (self._idle.is_set() or time.monotonic() > until):
                 return
+
+    def _join(self, line: deque[Any], some: Sequence[Any], most: int) -> int:
+        """Put as many of them into a line as there is room for; how many these are."""
+        room = min(len(some), max(0, most - len(line)))
+        line.extend(some[:room])
+        self.dropped += len(some) - room
+        return room
 
     def _waits(self) -> bool:
         return bool(self._rows or self._failures or self._unsure)

@@ -7,7 +7,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 import leaven
 from leaven.evaluate.spending import memory_now
@@ -15,6 +16,7 @@ from leaven.operate.metrics.counting import Counter, Histogram
 from leaven.operate.metrics.exposition import Sample, gauge
 from leaven.operate.metrics.standing import Standing, version
 from leaven.serve.boards import Now
+from leaven.serve.prompt import Prompt, Reply
 from leaven.serve.roles import MODELS, template
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Meter:
         self._seconds = Histogram("leaven_http_request_duration_seconds")
         self._predictions = Counter("leaven_predictions_total")
         self._explored = Counter("leaven_predictions_explored_total")
+        self._larger = Counter("leaven_predictions_larger_total")
         self._batches = Histogram("leaven_batch_records")
 
     def request(self, method: str, path: str, status: int | None, seconds: float) -> None:
@@ -66,6 +69,8 @@ class Meter:
             self._predictions.add((*labels, "review"), review)
         if explored := sum(one.explored for one in predictions):
             self._explored.add(labels, explored)
+        if model.larger is not None and (larger := sum(one.larger for one in predictions)):
+            self._larger.add((*labels, model.larger.run), larger)
 
     def answered_by(self) -> dict[tuple[str, str], int]:
         """Records answered so far, by run and version."""
@@ -81,14 +86,17 @@ class Meter:
 
     def samples(self) -> list[Sample]:
         """All that was counted."""
-        every = (self._requests, self._seconds, self._predictions, self._explored, self._batches)
+        every = (
+            self._requests, self._seconds, self._predictions, self._explored, self._larger,
+            self._batches,
+        )  # fmt: skip
         return [sample for one in every for sample in one.samples()]
 
 
 class Metered:
     """An ASGI application that counts the requests to another, refused ones too."""
 
-    def __init__(self, app: ASGIApp, meter: Meter) -> None:
+    def __init__(self, app: Prompt, meter: Meter) -> None:
         self._app, self._meter = app, meter
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,6 +119,17 @@ class Metered:
         finally:
             seconds = (ended or time.perf_counter()) - began
             self._meter.request(scope["method"], scope["path"], status, seconds)
+
+    def soon(self, scope: Scope, body: bytes, reply: Reply) -> bool:
+        """As the other does."""
+        began = time.perf_counter()
+
+        def heard(answer: Response) -> None:
+            reply(answer)
+            seconds = time.perf_counter() - began
+            self._meter.request(scope["method"], scope["path"], answer.status_code, seconds)
+
+        return self._app.soon(scope, body, heard)
 
 
 def counted(service: Service) -> list[Sample]:

@@ -10,17 +10,18 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
 from leaven.core.errors import UnknownNameError
 from leaven.label.tasks import check_text
 from leaven.serve.models.answering import Service, Told
+from leaven.serve.models.asking import Question, Read, ask
 from leaven.serve.models.described import body
 from leaven.serve.models.limits import Refused
 from leaven.serve.models.loading import Loaded
@@ -28,7 +29,7 @@ from leaven.serve.models.requests import KEY, answered, identity, parts, plain_j
 from leaven.serve.models.truth import keep_truth
 from leaven.store.store import Store
 
-__all__ = ["Feedback", "add_people_routes"]
+__all__ = ["Feedback", "add_people_routes", "reads_records"]
 
 _LAG = 2.0  # seconds that a log may take to write what was just answered
 _PAUSE = 0.05  # seconds before the log is looked at again, doubled each time
@@ -47,14 +48,23 @@ class Feedback(BaseModel):
     caused: StrictBool = False
 
 
+def reads_records(service: Service) -> Read:
+    """How a request to /predict is read."""
+    tell = partial(_answer, service.name)
+
+    def read(request: Request, told: bytes) -> Question:
+        given, name, key = _asked(request, told, service)
+        return Question(service.chosen(key, None), given, name, tell)
+
+    return read
+
+
 def add_people_routes(app: FastAPI, service: Service, store: Store) -> None:
     """Add the routes to an application."""
+    read = reads_records(service)
 
     async def predict(request: Request) -> Response:
-        async with service.intake.body(request) as told:
-            given, name, key = _asked(request, told, service)
-            said = await service.answer(service.chosen(key, None), given, name)
-        return answered(_answer(service.name, said), after=BackgroundTask(service.after, said))
+        return await ask(service, read, request)
 
     async def feedback(request: Request) -> Response:
         limits = service.settings.limits

@@ -19,7 +19,6 @@ from typing import Annotated, Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
-from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -27,12 +26,13 @@ import leaven
 from leaven.core.errors import UnknownNameError
 from leaven.data.portable.nodes import NODE
 from leaven.serve.models.answering import Service, Told
+from leaven.serve.models.asking import Question, Read, ask
 from leaven.serve.models.described import body, place
 from leaven.serve.models.limits import Limits, Refused
 from leaven.serve.models.loading import Loaded
 from leaven.serve.models.requests import KEY, answered, identity, plain_json, printable
 
-__all__ = ["Infer", "add_protocol"]
+__all__ = ["Infer", "add_protocol", "reads_tensors"]
 
 #: The header of an extension by which tensors follow the JSON as bytes.
 _BINARY = "inference-header-content-length"
@@ -87,8 +87,30 @@ _OUTPUTS: dict[str, tuple[str, Callable[[Told], list[Any]]]] = {
 }
 
 
+def reads_tensors(service: Service) -> Read:
+    """How a request to /infer of the service is read."""
+
+    def read(request: Request, told: bytes) -> Question:
+        if _BINARY in request.headers:
+            raise Refused(400, "Tensors come as JSON here: send them with binary_data=False.")
+        try:
+            asked = Infer.model_validate(plain_json(request, told))
+        except ValidationError as wrong:
+            raise _invalid(wrong) from None
+        name = identity(request, asked.id)
+        key = asked.parameters.get("key", request.headers.get(KEY))
+        key = name if key is None else printable("key", key)
+        chosen = service.chosen(key, request.path_params.get("version"))
+        wanted = _wanted(asked.outputs)
+        records = _records(asked, chosen.model, service.settings.limits)
+        return Question(chosen, records, name, partial(_answer, service.name, wanted))
+
+    return read
+
+
 def add_protocol(app: FastAPI, service: Service) -> None:
     """Add the routes to an application."""
+    read = reads_tensors(service)
 
     def loaded(request: Request) -> Loaded:
         check_name(service, request.path_params["name"])
@@ -118,22 +140,7 @@ def add_protocol(app: FastAPI, service: Service) -> None:
 
     async def infer(request: Request) -> Response:
         check_name(service, request.path_params["name"])
-        async with service.intake.body(request) as told:
-            if _BINARY in request.headers:
-                raise Refused(400, "Tensors come as JSON here: send them with binary_data=False.")
-            try:
-                asked = Infer.model_validate(plain_json(request, told))
-            except ValidationError as wrong:
-                raise _invalid(wrong) from None
-            name = identity(request, asked.id)
-            key = asked.parameters.get("key", request.headers.get(KEY))
-            key = name if key is None else printable("key", key)
-            chosen = service.chosen(key, request.path_params.get("version"))
-            wanted = _wanted(asked.outputs)
-            records = _records(asked, chosen.model, service.settings.limits)
-            said = await service.answer(chosen, records, name)
-        after = BackgroundTask(service.after, said)
-        return answered(_answer(service.name, said, wanted), after=after)
+        return await ask(service, read, request)
 
     app.add_api_route("/v2/health/live", live)
     app.add_api_route("/v2/health/ready", ready)
@@ -227,7 +234,7 @@ def _wanted(outputs: Sequence[Output] | None) -> list[str]:
     return [one.name for one in outputs]
 
 
-def _answer(name: str, told: Told, wanted: Sequence[str]) -> dict[str, Any]:
+def _answer(name: str, wanted: Sequence[str], told: Told) -> dict[str, Any]:
     n, k = len(told.predictions), len(told.model.classes)
     outputs = [
         {

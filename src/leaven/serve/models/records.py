@@ -53,6 +53,7 @@ class Reader:
         self._width = width
         self._names = frozenset(column.name for column in columns)
         self._kinds = sorted((column.name, column.kind) for column in columns)
+        self._images = [column.name for column in columns if column.kind == "image"]
         #: The one column, where there is one.
         self.only = self.columns[0] if len(self.columns) == 1 else None
         self._alias = ALIASES.get(self.only.kind, "") if self.only else ""
@@ -85,19 +86,23 @@ class Reader:
         A picture of one colour has many pixels in few bytes, and decoding takes time by pixel.
         """
         records = [self.checked(one, i) for i, one in enumerate(given)]
-        images = [column.name for column in self.columns if column.kind == "image"]
-        sizes = [_size(record[name]) for record in records for name in images if name in record]
+        if self._images:
+            self._check_all_pixels(records)
+        return records
+
+    def _check_all_pixels(self, records: Sequence[Record]) -> None:
+        names = self._images
+        sizes = [_size(record[name]) for record in records for name in names if name in record]
         if sum(width * height for width, height in sizes) > self.limits.all_pixels:
             most = f"{self.limits.all_pixels:,}".replace(",", " ")
             raise Refused(413, f"The pictures of a request have {most} pixels at most together.")
-        return records
 
     def content(self, record: Record) -> str:
         """The digest of a record's content, as `dataset` has it."""
         return content_of(record, self._kinds)
 
-    def dataset(self, records: Sequence[Record]) -> tuple[Dataset, dict[int, str]]:
-        """The records, each named by its place, and why others are none, by their place."""
+    def table(self, records: Sequence[Record]) -> tuple[pa.Table, dict[int, str]]:
+        """The records that can be read, and why others cannot, by their place."""
         columns: dict[str, pa.Array] = {}
         why: dict[int, str] = {}
         for column in self.columns:
@@ -112,9 +117,15 @@ class Reader:
                 break
         for place in np.flatnonzero(~there).tolist():
             why.setdefault(place, "empty record: no feature has a value")
-        kept = np.array([i for i in range(len(records)) if i not in why], np.int64)
         if why:
-            table = table.take(pa.array(kept))
+            kept = [i for i in range(len(records)) if i not in why]
+            table = table.take(pa.array(kept, pa.int64()))
+        return table, why
+
+    def dataset(self, records: Sequence[Record]) -> tuple[Dataset, dict[int, str]]:
+        """The records, each named by its place, and why others are none, by their place."""
+        table, why = self.table(records)
+        kept = np.array([i for i in range(len(records)) if i not in why], np.int64)
         content, _ = contents(table, self.columns, None)
         labels = pa.nulls(len(kept), pa.string())
         made = Dataset(

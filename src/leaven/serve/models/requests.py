@@ -6,6 +6,8 @@ import asyncio
 import json
 import random
 import secrets
+import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -15,11 +17,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
-from leaven.serve.models.heads import WHOLE
 from leaven.serve.models.limits import Limits, Refused
 
 __all__ = [
     "KEY",
+    "WHOLE",
     "Headed",
     "Intake",
     "answered",
@@ -34,6 +36,8 @@ __all__ = [
 
 #: The header that says whose request it is: one key is always answered by the same model.
 KEY = "x-request-key"
+#: What the scope of a request has once all of it has come.
+WHOLE = "leaven.whole"
 _HEADERS = "leaven.headers"  # where a scope keeps what `headers_of` found
 _ID = 200  # characters of an id or key
 _PARTS = 64  # of a form, beside its records
@@ -42,8 +46,12 @@ _IDS = random.Random(secrets.token_bytes(32))
 
 
 def new_id() -> str:
-    """128 random bits in hex, that no other request has."""
-    return f"{_IDS.getrandbits(128):032x}"
+    """32 hexadecimal digits that no other request has: the milliseconds since 1970, and 80 random
+    bits.
+
+    As they grow with time, what is logged together stands together in the index of a store.
+    """
+    return f"{time.time_ns() // 1_000_000:012x}{_IDS.getrandbits(80):020x}"
 
 
 def headers_of(scope: Scope) -> dict[str, str]:
@@ -68,13 +76,22 @@ class Headed(Request):
         return headers_of(self.scope)
 
 
+class _Json(Response):
+    """An answer in JSON."""
+
+    def init_headers(self, headers: Mapping[str, str] | None = None) -> None:
+        """See Starlette, which would look whether others are given."""
+        length = b"%d" % len(self.body)
+        self.raw_headers = [(b"content-type", b"application/json"), (b"content-length", length)]
+
+
 def answered(content: object, status: int = 200, after: BackgroundTask | None = None) -> Response:
     """JSON; `after` follows once it is sent."""
     try:
         told = to_json(content, inf_nan_mode="strings")
     except PydanticSerializationError:  # half a character, which UTF-8 does not have
         told = json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
-    return Response(told, status, media_type="application/json", background=after)
+    return _Json(told, status, background=after)
 
 
 def refusal(refused: Refused) -> Response:
@@ -94,6 +111,10 @@ class Intake:
         self._limits = limits
         #: Bytes of the requests that are under way.
         self.held = 0
+
+    def has_room(self, size: int) -> bool:
+        """Whether a body of so many bytes is within bounds now."""
+        return size <= min(self._limits.body, self._limits.held - self.held)
 
     def body(self, request: Request) -> _Body:
         """All of a body, by `async with`: held until the request is answered.

@@ -62,7 +62,7 @@ class _Counter(NamedTuple):
 
     def _values(self, model: Loaded, records: Sequence[Record]) -> dict[str, Values]:
         if self.directions is None:
-            return values_of(model.reader.dataset(records)[0])
+            return values_of(model.reader.columns, model.reader.table(records)[0])
         return self.directions.of_records(records)
 
 
@@ -128,7 +128,7 @@ class Sketcher:
                 return
             self._line.append(_Came(model, int(self._clock() // _HOUR), records))
             self._waiting += len(records)
-            if self._waiting > self._most // 4:
+            if self._waiting > self._most * 3 // 4:  # rarely: it disturbs who answers
                 self._wake.set()
 
     def _add_few(self, model: Loaded, records: Sequence[Record]) -> None:

@@ -7,8 +7,9 @@ import numpy as np
 from leaven.data.words import MASK
 from leaven.learn.models.subword_transformer import SubwordTransformer
 from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
-from leaven.operate.export.families import places, transformed, vectors
+from leaven.operate.export.families import places, transformed, vectors, written
 from leaven.operate.export.graph import Value
+from leaven.operate.export.token_states import of_vectors
 
 __all__ = ["subword_transformer"]
 
@@ -34,9 +35,12 @@ def subword_transformer(arrays: Entered, encoder: SubwordTransformer) -> Value:
         here = graph.op("Equal", number, count + np.int64(before + behind))
         ids = graph.where(here, np.int64(special), ids)
     length = graph.op("Max", count + np.int64(before + after), np.int64(1))
-    there = graph.op("Less", number, length).cast(np.float32)
-    adapters = getattr(encoder, "adapters", ())
-    states = transformed(vectors(ids, model), place, there, model, adapters)
+    inside = graph.op("Less", number, length)
+    there, read = inside.cast(np.float32), vectors(ids, model)
+    if written(model):
+        states = transformed(read, place, there, model, getattr(encoder, "adapters", ()))
+    else:  # its adapters hang on its layers, and are traced with it
+        states = of_vectors(read, inside.cast(np.int64), model, model.config.model_type)
     if encoder.pooled == "cls":
         return states.cut(1, 0, 1).squeeze(1)
     return (states * (there / there.sum(1, keep=True)).unsqueeze(2)).sum(1)
