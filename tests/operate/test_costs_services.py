@@ -231,7 +231,7 @@ class Serving:
         return CostLog(store, "wine", watch, self.meter, clock=self.clock, cpu=lambda: self.cpu)
 
     def answers(self, model: Any, number: int, place: str = "live") -> None:
-        told = SimpleNamespace(abstained=False, explored=False)
+        told = SimpleNamespace(abstained=False, explored=False, larger=None)
         self.meter.answered(model, place, [told] * number)  # type: ignore[list-item]
 
 

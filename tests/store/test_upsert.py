@@ -20,7 +20,7 @@ def row(name: str, **more: Any) -> dict[str, Any]:
         "name": name, "request": "r", "service": "tickets", "at": 1.5, "run": "a", "digest": "d",
         "place": "live", "content": "c", "label": "it's \"%s\" :x ☃", "probability": 1e-7,
         "probabilities": [1e-7, 0.1, 1.0], "route": "answer", "explored": True, "logged": 1.0,
-        "agrees": None, "position": 0.25, "seconds": None,
+        "agrees": None, "position": 0.25, "seconds": None, "larger": None,
     }  # fmt: skip
     return told | more
 

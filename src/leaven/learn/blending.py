@@ -49,9 +49,9 @@ _MANY = 80  # labelled records that one round of folds judges well enough
 _TRIED = 4000  # unlabelled records that stand by while candidates are compared
 #: What members do less of than alone: after three rounds few guesses change.
 _BRIEF: dict[str, dict[str, int]] = {"self-training-ridge": {"rounds": 3}}
-#: With less of an even share of the probability by experience a candidate does not take part; more
-#: labels need fewer.
-_VAIN, _VAIN_OF_MANY, _MANY_A_CLASS = 0.28, 0.7, 10
+#: With a smaller probability by experience a candidate does not take part; more labels need fewer.
+#: On several blocks of features each has its part of it.
+_VAIN, _VAIN_OF_MANY, _MANY_A_CLASS = 0.04, 0.1, 10
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,7 @@ class BlendMethod(ClassicMethod):
         prior = expected(names, known.modality, labels)
         if not self._suited():
             least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
-            least = min(least / len(prior), max(prior.values()))
+            least = min(least / max(len(known.columns), 1), max(prior.values()))
             prior = {name: share for name, share in prior.items() if share >= least}
         if self.reads_votes and known.votes is not None:
             prior = _joined(prior, [name for name in self.voted if name not in names])
