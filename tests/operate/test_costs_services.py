@@ -221,8 +221,8 @@ class Serving:
 
     def __init__(self, store: Store) -> None:
         self.cpu, self.clock, self.meter = 0.0, Clock(), Meter("wine")
-        self.live = SimpleNamespace(run="first", digest="a" * 64)
-        self.other = SimpleNamespace(run="second", digest="b" * 64)
+        self.live = SimpleNamespace(run="first", digest="a" * 64, larger=None)
+        self.other = SimpleNamespace(run="second", digest="b" * 64, larger=None)
         self.watch = SimpleNamespace(routing=SimpleNamespace(live=self.live))
         self.log = self.made(store)
 
@@ -231,7 +231,7 @@ class Serving:
         return CostLog(store, "wine", watch, self.meter, clock=self.clock, cpu=lambda: self.cpu)
 
     def answers(self, model: Any, number: int, place: str = "live") -> None:
-        told = SimpleNamespace(abstained=False, explored=False, larger=None)
+        told = SimpleNamespace(abstained=False, explored=False)
         self.meter.answered(model, place, [told] * number)  # type: ignore[list-item]
 
 
