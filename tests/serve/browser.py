@@ -125,6 +125,20 @@ class Window:
     def call(self, method: str, **told: Any) -> dict[str, Any]:
         return self.browser.call(method, self.session, **told)
 
+    def let_go(self) -> None:
+        """Let the requests go on that `Fetch.enable` has held, one at least.
+
+        To end the holding alone is not enough: a request that is just being held may hang for good.
+        """
+        self.wait(lambda: self.value("true") and self._held(), "a request is held")
+        for event in self._held():
+            self.call("Fetch.continueRequest", requestId=event["params"]["requestId"])
+        self.call("Fetch.disable")
+
+    def _held(self) -> list[dict[str, Any]]:
+        found = [one for one in self.browser.events if one.get("sessionId") == self.session]
+        return [one for one in found if one.get("method") == "Fetch.requestPaused"]
+
     def size(self, width: int, height: int, scheme: str = "light") -> None:
         """As wide and high as that, in light or dark."""
         self.call(

@@ -116,7 +116,7 @@ def test_after_a_reload_the_latest_answer_is_still_taken_back(browser: Browser, 
         window.press("u")
         window.press("2")  # would be said of another record than the one that is on its way
         assert waiting(window) == 1
-        window.call("Fetch.disable")
+        window.let_go()
         shown(window, 0)
         saved(window)
         assert not said(queue)
@@ -139,7 +139,7 @@ def test_what_was_answered_anew_is_not_asked_once_more(browser: Browser, queue: 
         shown(window, 0)
         window.press("2")
         shown(window, 1)
-        window.call("Fetch.disable")
+        window.let_go()
         saved(window)
         assert window.value(f"document.querySelector('{RECORD}').dataset.task") == "2"
     kinds = [one["kind"] for one in history(queue, "r0")]
