@@ -21,11 +21,6 @@ from leaven.core.errors import MissingExtraError, SettingError
 from leaven.data.dataset import Column, Dataset
 from leaven.data.portable.framing import Framing
 from leaven.data.portable.model import runtime
-from leaven.learn.encoder import ENCODERS
-from leaven.learn.extractor import find_extractor
-from leaven.learn.front import Front
-from leaven.learn.head import LinearHead
-from leaven.learn.network import Network
 from leaven.learn.predictor import Predictor
 from leaven.operate.export import traced as tracing
 from leaven.operate.export.graph import Graph
@@ -33,12 +28,12 @@ from leaven.operate.export.network import described, graph_of
 from leaven.operate.export.parity import on_made, on_records, required
 from leaven.operate.export.runtime import opened
 from leaven.operate.export.traced import traced
+from tests.operate.frozen_encoders import CLASSES, frozen
 from tests.operate.test_export import ASK, process
 
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("onnxscript")
 
-CLASSES = ("a", "b", "c")
 SIDE = 32
 VISION = {
     "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24,
@@ -132,16 +127,6 @@ def dataset(given: list[bytes] | None = None) -> Dataset:
     table = pa.table({"scan": files() if given is None else given})
     columns = [Column("scan", "image")]
     return Dataset.from_frame(table, label=False, columns=columns, modality="image")
-
-
-def frozen(name: str, records: Dataset) -> Predictor:
-    """A linear head on the features of an encoder."""
-    front = Front.describe(records, find_extractor(name, "image"))
-    kind = ENCODERS["standardised"]
-    encoder = kind(**kind.configure(front.arrays_spec))
-    head = LinearHead(encoder.width, len(CLASSES))
-    torch.nn.init.normal_(head.weight, std=2)
-    return Predictor(front, Network(encoder, head).eval(), CLASSES, 1.2)
 
 
 def exported(predictor: Predictor, records: Dataset) -> Any:

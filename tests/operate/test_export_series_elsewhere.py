@@ -17,12 +17,7 @@ import torch
 from leaven.data.dataset import Dataset
 from leaven.data.portable.model import runtime
 from leaven.learn.aeon_rockets import AeonRocket
-from leaven.learn.encoder import ENCODERS
-from leaven.learn.extractor import find_extractor
 from leaven.learn.extractors.series import _scaled as scaled_by_torch
-from leaven.learn.front import Front
-from leaven.learn.head import LinearHead
-from leaven.learn.network import Network
 from leaven.learn.predictor import Predictor
 from leaven.operate.export.aeon_rockets import features
 from leaven.operate.export.extractors.series import _scaled
@@ -31,8 +26,8 @@ from leaven.operate.export.network import described, graph_of
 from leaven.operate.export.parity import TOLERANCE, on_made, on_records
 from leaven.operate.export.runtime import opened
 from tests.learn.test_extractors_series import made
+from tests.operate.frozen_encoders import frozen
 
-CLASSES = ("a", "b", "c")
 needs_aeon = pytest.mark.skipif(
     importlib.util.find_spec("aeon") is None, reason="aeon is not installed"
 )
@@ -53,16 +48,6 @@ def series(channels: int, count: int = 40) -> Dataset:
         walk[0, 12 + number % 3] = np.nan
         found.append(walk.tolist())
     return Dataset.from_arrays(found, modality="series")
-
-
-def frozen(name: str, dataset: Dataset) -> Predictor:
-    """A linear head on the encoder's features."""
-    front = Front.describe(dataset, find_extractor(name, "series"))
-    kind = ENCODERS["standardised"]
-    encoder = kind(**kind.configure(front.arrays_spec))
-    head = LinearHead(encoder.width, len(CLASSES))
-    torch.nn.init.normal_(head.weight, std=2)
-    return Predictor(front, Network(encoder, head).eval(), CLASSES, 1.2)
 
 
 def answered_alike(predictor: Predictor, dataset: Dataset, most: float = TOLERANCE) -> Any:

@@ -17,23 +17,18 @@ from leaven.core.errors import SettingError
 from leaven.data.dataset import Dataset
 from leaven.data.portable.hearing import SEED, heard
 from leaven.data.sounds import wave_file
-from leaven.learn.encoder import ENCODERS
 from leaven.learn.extractor import find_extractor
-from leaven.learn.front import Front
-from leaven.learn.head import LinearHead
-from leaven.learn.network import Network
-from leaven.learn.predictor import Predictor
 from leaven.operate.export.bundle import write_code, write_description
 from leaven.operate.export.network import described, graph_of
 from leaven.operate.export.parity import on_made, on_records, required
 from leaven.operate.export.runtime import opened
 from tests.learn.test_extractors_audio import RATE, SPEECH, saved
+from tests.operate.frozen_encoders import frozen
 from tests.operate.test_export import ASK, process
 
 t = pytest.importorskip("transformers")
 
 pytestmark = pytest.mark.filterwarnings("ignore:At least one mel filter")
-CLASSES = ("a", "b", "c")
 
 
 @pytest.fixture(autouse=True)
@@ -84,16 +79,6 @@ def made(kind: str, folder: Path) -> Path:
     for part in clap(fused=True):
         part.save_pretrained(folder)
     return folder
-
-
-def frozen(folder: Path, dataset: Dataset) -> Predictor:
-    """A linear head on the features of the folder's model."""
-    front = Front.describe(dataset, find_extractor(str(folder), "audio"))
-    kind = ENCODERS["standardised"]
-    encoder = kind(**kind.configure(front.arrays_spec))
-    head = LinearHead(encoder.width, len(CLASSES))
-    torch.nn.init.normal_(head.weight, std=2)
-    return Predictor(front, Network(encoder, head).eval(), CLASSES, 1.2)
 
 
 WHISPER = {"kind": "whisper", "points": 400, "hop": 160, "states": 100}

@@ -16,12 +16,7 @@ from leaven.core.errors import SettingError
 from leaven.data.dataset import Dataset
 from leaven.learn import reduced
 from leaven.learn.adapt import add_adapters
-from leaven.learn.encoder import ENCODERS
-from leaven.learn.extractor import find_extractor
 from leaven.learn.extractors.text import SentenceEncoder
-from leaven.learn.front import Front
-from leaven.learn.head import LinearHead
-from leaven.learn.network import Network
 from leaven.learn.predictor import Predictor
 from leaven.learn.subwords import trainable
 from leaven.operate.export.bundle import write_code, write_description
@@ -30,6 +25,7 @@ from leaven.operate.export.network import described, graph_of
 from leaven.operate.export.parity import in_32_bits, on_made, on_records, required
 from leaven.operate.export.runtime import opened
 from leaven.operate.export.served import attach, served
+from tests.operate.frozen_encoders import frozen, headed
 from tests.operate.test_export import ASK, process
 from tests.serve.models.released import said as made_texts
 
@@ -37,7 +33,6 @@ transformers = pytest.importorskip("transformers")
 tokenizers = pytest.importorskip("tokenizers")
 
 WORDS = ("card", "lost", "stolen", "bank", "blocked", "money", "transfer", "##ed", "##s", "rate")
-CLASSES = ("a", "b", "c")
 #: What no tokeniser may read otherwise than the run's does.
 ODD = [
     "Card, lost!", "CARD stolen\nbank\tmoney  rate", "[SEP] lost [PAD] </s> <pad> card [MASK]",
@@ -129,22 +124,9 @@ def texts(count: int = 40) -> Dataset:
     return Dataset.from_arrays([*ODD, *said])
 
 
-def frozen(folder: Path, dataset: Dataset) -> Predictor:
-    """A linear head on the features of the folder's model."""
-    front = Front.describe(dataset, find_extractor(str(folder), "text"))
-    kind = ENCODERS["standardised"]
-    return _headed(front, kind(**kind.configure(front.arrays_spec)))
-
-
 def trained(folder: Path, dataset: Dataset) -> Predictor:
     """The model itself under a head, as if it had been trained on."""
-    return _headed(*trainable(str(folder), dataset))
-
-
-def _headed(front: Front, encoder: Any) -> Predictor:
-    head = LinearHead(encoder.width, len(CLASSES))
-    torch.nn.init.normal_(head.weight, std=2)
-    return Predictor(front, Network(encoder, head).eval(), CLASSES, 1.2)
+    return headed(*trainable(str(folder), dataset))
 
 
 def exported(predictor: Predictor, dataset: Dataset) -> Any:

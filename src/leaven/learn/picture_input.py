@@ -20,24 +20,15 @@ class PictureInput:
 
     Parameters
     ----------
-    height, width : of what comes out, in pixels.
-    scaled : (height, width) to scale to, whatever the shape; or one number, the side that the
-        shorter one is scaled to; 0 to leave the picture as large as it is.
-    resample : Pillow's number of the filter (2 linear, 3 cubic).
+    framing : which part of a picture is shown, and how large.
     scale : what a value of 0 to 255 is multiplied by.
     mean, deviation : a channel, of the scaled values.
-    rounded : whether an odd margin is halved to the nearest even number, as torchvision does,
-        and not to the lower one.
     """
 
-    height: int
-    width: int
-    scaled: tuple[int, int] | int
-    resample: int = 3
+    framing: Framing
     scale: float = 1 / 255
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     deviation: tuple[float, ...] = (0.5, 0.5, 0.5)
-    rounded: bool = False
 
     @classmethod
     def of_processor(cls, config: dict[str, Any]) -> PictureInput:
@@ -58,9 +49,12 @@ class PictureInput:
         normal = config.get("do_normalize", True)
         scaling = config.get("do_rescale", True)
         return cls(
-            *ends,
-            scaled=0 if size is None else size,
-            resample=int(config.get("resample", 2)),
+            Framing(
+                *ends,
+                scaled=0 if size is None else size,
+                resample=int(config.get("resample", 2)),
+                rounded=False,
+            ),
             scale=float(config.get("rescale_factor", 1 / 255)) if scaling else 1.0,
             mean=tuple(config["image_mean"]) if normal else (0.0, 0.0, 0.0),
             deviation=tuple(config["image_std"]) if normal else (1.0, 1.0, 1.0),
@@ -68,13 +62,11 @@ class PictureInput:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """As plain JSON."""
-        return asdict(self)
-
-    @property
-    def framing(self) -> Framing:
-        """What is done before the numbers are scaled."""
-        return Framing(self.height, self.width, self.scaled, self.resample, self.rounded)
+        """As plain JSON, in an order that digests of encoders hang on."""
+        own = {"scale": self.scale, "mean": self.mean, "deviation": self.deviation}
+        framing = asdict(self.framing)
+        rounded = framing.pop("rounded")
+        return framing | own | {"rounded": rounded}
 
     def __call__(self, picture: Image.Image) -> npt.NDArray[np.float32]:
         """(3, height, width) of a picture; grey ones have three equal channels."""

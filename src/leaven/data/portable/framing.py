@@ -38,6 +38,11 @@ class Framing:
     rounded: bool
 
     @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of what comes out."""
+        return self.height, self.width
+
+    @property
     def hint(self) -> int:
         """The side that a picture may be read at without loss."""
         sides = (self.scaled,) if isinstance(self.scaled, int) else self.scaled

@@ -125,7 +125,7 @@ def _load(name: str, at: Stamp) -> _Loaded:
     try:
         wish = PictureInput.of_processor(said)
         with torch.inference_mode():
-            probe = torch.zeros(1, 3, wish.height, wish.width)
+            probe = torch.zeros(1, 3, *wish.framing.size)
             width = _features(model, probe).shape[1]
     except Exception as failed:
         fix = f"It does not read pictures: {' '.join(str(failed).split())[:200]}"

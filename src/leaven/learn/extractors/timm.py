@@ -25,6 +25,7 @@ from leaven.core.errors import MissingExtraError, SettingError
 from leaven.data.dataset import Dataset, Index
 from leaven.data.modality import Spec
 from leaven.data.pictures import read
+from leaven.data.portable.framing import Framing
 from leaven.learn.extractor import StoredExtractor
 from leaven.learn.media import items, readable
 from leaven.learn.picture_input import PictureInput
@@ -66,7 +67,7 @@ class TimmEncoder(StoredExtractor):
         """Load by name; SettingError when there is none, MissingExtraError without timm."""
         found = _load(name)
         with torch.inference_mode():
-            probe = torch.zeros(1, 3, found.input.height, found.input.width)
+            probe = torch.zeros(1, 3, *found.input.framing.size)
             width = int(found.features(probe).shape[1])
         told = {"kind": cls.__name__, "name": name, "width": width, "digest": found.digest}
         return cls(told)
@@ -147,15 +148,14 @@ def _wish(config: dict[str, Any]) -> PictureInput:
     share = float(config.get("test_crop_pct") or config.get("crop_pct") or 0.875)
     squashed = config.get("crop_mode") == "squash"
     sides = math.floor(height / share), math.floor(width / share)
-    return PictureInput(
+    framing = Framing(
         height=int(height),
         width=int(width),
         scaled=sides if squashed else min(sides),
         resample=_FILTERS[config.get("interpolation") or "bilinear"],
-        mean=tuple(config["mean"]),
-        deviation=tuple(config["std"]),
         rounded=True,
     )
+    return PictureInput(framing, mean=tuple(config["mean"]), deviation=tuple(config["std"]))
 
 
 def _files(name: str) -> tuple[Path, Path]:

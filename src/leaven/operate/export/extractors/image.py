@@ -58,15 +58,14 @@ class Pictures(Elsewhere):
 
     def inputs(self) -> Inputs:
         """The part that is shown, of 0 to 255."""
-        wish = self.loaded.input
-        return {"pixels": (np.uint8, ["n", 3, wish.height, wish.width])}
+        return {"pixels": (np.uint8, ["n", 3, *self.loaded.input.framing.size])}
 
     def extracted(self, arrays: Entered) -> Entered:
         """The features of the pixels, which are scaled as it wants them."""
         pixels, wish = arrays["pixels"], self.loaded.input
         mean, deviation = (by_channel(torch.tensor(a)) for a in (wish.mean, wish.deviation))
         scaled = (pixels.cast(np.float32) * wish.scale - mean) / deviation
-        shape = (2, 3, wish.height, wish.width)
+        shape = (2, 3, *wish.framing.size)
         example = torch.rand(shape, generator=torch.Generator().manual_seed(0))
         name = str((self.front.extractor or {})["name"])
         network, given = _Network(self.loaded), {"pixels": scaled}
