@@ -9,13 +9,11 @@ leave-one-out.
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.other_python import answer, ask
 
 __all__ = ["MiniRocketRidge", "aeon_says"]
 
@@ -41,23 +39,18 @@ class MiniRocketRidge:
 
 def aeon_says(train: Any, labelled: Any, targets: Any, test: Any, seed: int) -> Any:
     """(n,) classes of the test series; RuntimeError where the peer fails."""
-    with tempfile.TemporaryDirectory(prefix="leaven-peer-") as folder:
-        job = Path(folder) / "job.npz"
-        np.savez(job, train=train[labelled], targets=targets, test=test, seed=np.array(seed))
-        command = [os.environ["AEON_PYTHON"], str(Path(__file__).resolve()), str(job)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip().splitlines()[-1])
-        return np.load(job.with_suffix(".said.npy"), allow_pickle=False)
+    return ask(
+        "AEON_PYTHON", __name__, train=train[labelled], targets=targets, test=test, seed=seed
+    )
 
 
-def _classes(train: Any, targets: Any, test: Any, seed: int) -> Any:
+def _classes(train: Any, targets: Any, test: Any, seed: Any) -> Any:
     from aeon.transformations.collection.convolution_based import MiniRocket
     from sklearn.linear_model import RidgeClassifierCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    transform = MiniRocket(random_state=seed)
+    transform = MiniRocket(random_state=int(seed))
     # aeon's own classifier: StandardScaler(with_mean=False), RidgeClassifierCV of these penalties.
     ridge = RidgeClassifierCV(alphas=np.logspace(-3, 3, 10))
     learner = make_pipeline(StandardScaler(with_mean=False), ridge)
@@ -65,12 +58,5 @@ def _classes(train: Any, targets: Any, test: Any, seed: int) -> Any:
     return learner.predict(transform.transform(test))
 
 
-def _answer(job: Path) -> None:
-    """Read `train`, `test`, `targets` and `seed`, and write the classes beside them."""
-    with np.load(job, allow_pickle=False) as file:
-        train, targets, test, seed = (file[name] for name in ("train", "targets", "test", "seed"))
-    np.save(job.with_suffix(".said.npy"), _classes(train, targets, test, int(seed)))
-
-
 if __name__ == "__main__":
-    _answer(Path(sys.argv[1]))
+    answer(_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from statistics import mean
 
 from benchmarks.summary import Duel, Figure, Summary, signed
@@ -19,6 +20,9 @@ def claims(found: Summary) -> str:
         title, duels = found.title(column), found.duels(column)
         if duels:
             said += _against_peers(title, duels)
+            guessed = [duel for duel in duels if found.guesses(duel.peer, duel.place)]
+            if guessed:
+                said.append(_against_able(guessed, found.duels(column, able=True)))
         gains = [(gain, place) for place in found.places if (gain := found.gain(column, place))]
         if gains:
             points = [(gain.mean, str(place)) for gain, place in gains]
@@ -39,6 +43,18 @@ def _against_peers(title: str, duels: list[Duel]) -> list[str]:
         f"- {title} against the best peer of each set and number of labels: {overall}.",
         f"- Worst against the best peer: {signed(worst.lead.mean)} on {worst.place}.",
     ]
+
+
+def _against_able(guessed: list[Duel], able: list[Duel]) -> str:
+    """The same without the peers that guess; `guessed` are the duels in which one was the best."""
+    labels = Counter(duel.place.labels for duel in guessed)
+    where = ", ".join(f"{count} with {n} labels" for n, count in sorted(labels.items()))
+    rest = f" Beside the best of the other peers: {_over_sets(able)}." if able else ""
+    return (
+        f"- Of these cases, in {len(guessed)} ({where}) the best peer tells the classes apart no "
+        "better than chance: it names nearly always the commonest class, of which labels drawn "
+        f"evenly over the classes tell nothing.{rest}"
+    )
 
 
 def _over_sets(duels: list[Duel]) -> str:

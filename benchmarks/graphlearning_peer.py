@@ -5,21 +5,15 @@ variable GRAPHLEARNING_PYTHON names that environment's interpreter. It labels th
 graph and no others, so the test records are in the graph, without labels: a small favour.
 
     GRAPHLEARNING_PYTHON=PATH python -m benchmarks.classic ...
-
-Run by that interpreter, this file reads `features`, `targets` (-1 where unlabelled) and `model`
-from an .npz file, and writes the classes of all records beside it.
 """
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.other_python import answer, ask
 
 __all__ = ["GraphLearning"]
 
@@ -41,27 +35,21 @@ class GraphLearning:
         """Classes of further records, from one graph of all."""
         whole = np.concatenate([self._features, features]).astype(np.float64)
         targets = np.concatenate([self._targets, np.full(len(features), -1)])
-        with tempfile.TemporaryDirectory(prefix="leaven-peer-") as folder:
-            job = Path(folder) / "job.npz"
-            np.savez(job, features=whole, targets=targets, model=np.array(self.model))
-            command = [os.environ["GRAPHLEARNING_PYTHON"], str(Path(__file__).resolve()), str(job)]
-            done = subprocess.run(command, capture_output=True, text=True, check=False)
-            if done.returncode:
-                raise RuntimeError(done.stderr.strip().splitlines()[-1])
-            said = np.load(job.with_suffix(".said.npy"), allow_pickle=False)
+        said = ask(
+            "GRAPHLEARNING_PYTHON", __name__, features=whole, targets=targets, model=self.model
+        )
         return said[len(self._features) :]
 
 
-def _label(job: Path) -> None:
+def _label(features: Any, targets: Any, model: Any) -> Any:
+    """Classes of all records, the known ones with them."""
     import graphlearning as gl
 
-    with np.load(job, allow_pickle=False) as file:
-        features, targets, model = file["features"], file["targets"], str(file["model"])
     known = np.flatnonzero(targets >= 0)
     graph = gl.weightmatrix.knn(features, _NEIGHBOURS)
-    learner = {"poisson": gl.ssl.poisson, "laplace": gl.ssl.laplace}[model](graph)
-    np.save(job.with_suffix(".said.npy"), learner.fit_predict(known, targets[known]))
+    learner = {"poisson": gl.ssl.poisson, "laplace": gl.ssl.laplace}[str(model)](graph)
+    return learner.fit_predict(known, targets[known])
 
 
 if __name__ == "__main__":
-    _label(Path(sys.argv[1]))
+    answer(_label)

@@ -15,6 +15,8 @@ from benchmarks.results import latest
 __all__ = ["Column", "Duel", "Figure", "Place", "Summary", "signed"]
 
 Row = dict[str, Any]
+#: Balanced accuracy so little above one by the number of classes is that of a guess.
+_CHANCE = 0.02
 
 
 @dataclass(frozen=True)
@@ -163,30 +165,46 @@ class Summary:
             [score[model]["accuracy"] - score["baseline"]["accuracy"] for score in both]
         )
 
+    def guesses(self, column: Column, place: Place) -> bool:
+        """Whether its answers there tell the classes apart no better than chance does.
+
+        By balanced accuracy, which is one by the number of classes for whoever names one class
+        for all records; this close to it counts.
+        """
+        told = self.figure(column, place, metric="balanced_accuracy")
+        classes = [row["n"]["classes"] for row in self.of(column, place)]
+        return told is not None and told.mean < 100 * (1 / max(classes) + _CHANCE)
+
     def best(self, place: Place, columns: list[Column], metric: str) -> Column | None:
         """The column with the highest mean there."""
         found = [(f.mean, c) for c in columns if (f := self.figure(c, place, metric=metric))]
         return max(found, key=lambda pair: pair[0])[1] if found else None
 
-    def rival(self, place: Place, metric: str = "accuracy") -> Column | None:
-        """The peer that is best there by test records."""
-        return self.best(place, [c for c in self.columns if not c.ours], metric)
+    def rival(self, place: Place, metric: str = "accuracy", able: bool = False) -> Column | None:
+        """The peer that is best there by test records; if `able`, of those that do not guess."""
+        peers = [column for column in self.columns if not column.ours]
+        if able:
+            peers = [column for column in peers if not self.guesses(column, place)]
+        return self.best(place, peers, metric)
 
-    def duels(self, column: Column, metric: str = "accuracy") -> list[Duel]:
+    def duels(self, column: Column, metric: str = "accuracy", able: bool = False) -> list[Duel]:
         """The column beside the best peer of each place, where both have a seed in common."""
-        found = []
-        for place in self.places:
-            peer = self.rival(place, metric)
-            ours = self.figure(column, place, metric=metric)
-            if peer is None or ours is None:
-                continue
-            theirs = self.figure(peer, place, metric=metric)
-            lead = self._lead(column, peer, place, metric)
-            if theirs and lead:
-                baseline = self.figure(column, place, "baseline")
-                gain = self.gain(column, place)
-                found.append(Duel(place, ours, peer, theirs, lead, baseline, gain))
-        return found
+        rivals = {place: self.rival(place, metric, able) for place in self.places}
+        duels = (self._duel(column, peer, place, metric) for place, peer in rivals.items() if peer)
+        return [duel for duel in duels if duel]
+
+    def duels_with(self, column: Column, peer: Column) -> list[Duel]:
+        """The column beside one and the same peer, at each place where it was fitted."""
+        duels = (self._duel(column, peer, place, "accuracy") for place in self.places)
+        return [duel for duel in duels if duel]
+
+    def _duel(self, column: Column, peer: Column, place: Place, metric: str) -> Duel | None:
+        ours, theirs = (self.figure(who, place, metric=metric) for who in (column, peer))
+        lead = self._lead(column, peer, place, metric)
+        if ours is None or theirs is None or lead is None:
+            return None
+        baseline, gain = self.figure(column, place, "baseline"), self.gain(column, place)
+        return Duel(place, ours, peer, theirs, lead, baseline, gain)
 
     def _lead(self, column: Column, peer: Column, place: Place, metric: str) -> Figure | None:
         one, other = (

@@ -21,7 +21,7 @@ from benchmarks.claims import claims
 from benchmarks.page import provenance, put, table
 from benchmarks.plot import draw
 from benchmarks.results import read
-from benchmarks.summary import Column, Duel, Summary, signed
+from benchmarks.summary import Column, Duel, Figure, Summary, signed
 
 __all__ = ["markdown"]
 
@@ -206,7 +206,7 @@ def _models(found: Summary) -> list[str]:
 
 
 def _peers(found: Summary) -> str:
-    """A line a peer: on how many places it was fitted, was the best peer, and how far behind it."""
+    """A line a peer: where it was fitted, was the best peer, how far behind it, and behind ours."""
     peers = [column for column in found.columns if not column.ours]
     best = {place: found.rival(place) for place in found.places}
     wins = Counter(best.values())
@@ -219,9 +219,24 @@ def _peers(found: Summary) -> str:
             if (rival := best[place]) and (top := found.figure(rival, place))
         ]
         means = [f"{mean(own.values()):.1f}", f"{mean(behind):.1f}"] if own else ["–", "–"]
-        rows.append([found.title(column), str(len(own)), str(wins[column]), *means])
+        cells = [found.title(column), str(len(own)), str(wins[column]), *means]
+        rows.append([*cells, *_leads(found, column)])
     head = ["peer", "cases", "best peer in", "mean accuracy there", "points behind the best peer"]
+    if found.main:
+        head += [f"Leaven above it, {labels} labels" for labels in found.labels]
     return table(head, rows, 1)
+
+
+def _leads(found: Summary, peer: Column) -> list[str]:
+    """How far Leaven is above that peer, of all sets that both were fitted on, by labels."""
+    if found.main is None:
+        return []
+    duels, said = found.duels_with(found.main, peer), []
+    for labels in found.labels:
+        leads = [duel.lead.mean / 100 for duel in duels if duel.place.labels == labels]
+        figure = Figure.of(leads)
+        said.append(f"{_apart(figure)}, n {figure.n}" if figure else "–")
+    return said
 
 
 def _cost(found: Summary) -> str:

@@ -20,7 +20,7 @@ def row(name: str, seed: int, /, **shares: float) -> dict[str, Any]:
         "kind": "ours" if ours else "peer", "budget": "60s" if ours else "",
         "scores": {k: {"accuracy": v, "balanced_accuracy": v} for k, v in shares.items()},
         "cost": {"fit_seconds": 1.0, "cpu_seconds": 1.0, "peak_mb": 200.0},
-        "n": {"test": 40}, "modality": "tabular",
+        "n": {"test": 40, "classes": 2}, "modality": "tabular",
         "run": {"outcome": "better"}, "commit": "abc", "versions": {"leaven": "0.1"},
         "machine": {"cpu": "X", "cores": 2, "memory_gb": 4, "system": "Linux", "load": 0.5},
         "settings": {"timeout": 900.0, "most_records": 10000, "most_test": 40, "encoder": ""},
@@ -75,8 +75,8 @@ def test_a_broken_promise_and_failures_are_on_the_page(rows: list[dict[str, Any]
         "+6.0 (−44.8 to +56.8) |" in text
     )
     assert "| LabelSpreading | 1.0 | 1.0 | 200 | 1 | 1 |" in text
-    assert "| RandomForest | 1 | 1 | 75.0 | 0.0 |" in text
-    assert "| LabelSpreading | 1 | 0 | 60.0 | 15.0 |" in text
+    assert "| RandomForest | 1 | 1 | 75.0 | 0.0 | +6.0, n 1 |" in text
+    assert "| LabelSpreading | 1 | 0 | 60.0 | 15.0 | +20.0, n 1 |" in text
     assert "### Balanced accuracy" not in text
 
 
@@ -91,6 +91,18 @@ def test_uneven_classes_are_judged_by_balanced_accuracy_too(rows: list[dict[str,
     assert "### Balanced accuracy" in text
     assert "On average +13.0 points, n 1." in text
     assert "| points | LabelSpreading | 4 | 86.0 ± 5.7 | 77.0 | +13.0 |" in text
+
+
+def test_a_peer_that_guesses_is_told_from_one_that_knows(rows: list[dict[str, Any]]) -> None:
+    for one in rows:
+        if one["method"] == "random-forest":
+            one["scores"]["shipped"]["balanced_accuracy"] = 0.5
+    found = Summary(rows)
+    assert found.rival(PLACE) == Column("peer", "random-forest", "")
+    assert found.rival(PLACE, able=True) == Column("peer", "spreading", "")
+    text = markdown(found, "plot.svg", Path("small.jsonl"))
+    assert "in 1 (1 with 4 labels) the best peer" in text
+    assert "Beside the best of the other peers: +20.0 points." in text
 
 
 def test_a_further_model_of_a_run_has_a_column(rows: list[dict[str, Any]]) -> None:
