@@ -13,8 +13,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,7 @@ class Whole:
     """All records of a set. `told` are the labels of `train`, None where there never was one.
 
     `opened` turns chosen records into what `Task` holds. `edges` and `judged` are those of `Task`.
+    `called` are the names of labels that are numbers, of sets whose models may read them.
     """
 
     train: Any
@@ -66,6 +67,7 @@ class Whole:
     opened: Callable[[Any], Any] = _as_it_is
     edges: npt.NDArray[np.int64] | None = None
     judged: npt.NDArray[np.int64] | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
 
 
 def has_one_label(data: Path, entry: Entry) -> bool:
@@ -89,7 +91,8 @@ def _parquet(data: Path, entry: Entry) -> Whole:
         train = pa.concat_tables([train, more])
         labels += [None] * len(more)
     opened = _pixels if entry["modality"] == "image" else _as_it_is
-    return Whole(train, labels, test, truth, opened)
+    called = _called(folder) if entry["modality"] == "text" else {}
+    return Whole(train, labels, test, truth, opened, called=called)
 
 
 def _table(folder: Path, part: str, column: str | None) -> tuple[Any, list[str]]:
@@ -102,6 +105,17 @@ def _table(folder: Path, part: str, column: str | None) -> tuple[Any, list[str]]
         return table.select([column]), labels
     other = {"label", "label_name", "source"} | _NO_FEATURES.get(folder.name, set())
     return table.select([name for name in table.column_names if name not in other]), labels
+
+
+def _called(folder: Path) -> dict[str, str]:
+    """The names of the labels by their numbers; empty where the set gives none."""
+    import pyarrow.parquet as pq
+
+    path = folder / "train.parquet"
+    if "label_name" not in pq.read_schema(path).names:
+        return {}
+    table = pq.read_table(path, columns=["label", "label_name"])
+    return {str(row["label"]): row["label_name"] for row in table.to_pylist()}
 
 
 def _pixels(table: Any) -> npt.NDArray[np.uint8]:

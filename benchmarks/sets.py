@@ -106,8 +106,9 @@ def load(
     """The set with `per` labels a class, drawn by `seed`, of at most `most` training records.
 
     Labels are drawn first, from the whole training split, so that rare classes have theirs too;
-    then others fill up. A class with fewer records gives all it has. Of more than `most_test` test
-    records the same ones are taken for every seed. A graph is whole, whatever its size.
+    then others fill up. A class with fewer records gives all it has. Classes of texts are called
+    what the set calls them. Of more than `most_test` test records the same ones are taken for every
+    seed. A graph is whole, whatever its size.
     """
     import numpy as np
 
@@ -132,6 +133,8 @@ def load(
     if most_test is not None and most_test < len(truth) and whole.edges is None:
         asked = np.sort(np.random.default_rng(0).permutation(len(truth))[:most_test])
         test, truth = test.take(asked, **_along(test)), [truth[i] for i in asked.tolist()]
+    labels = [label and whole.called.get(label, label) for label in labels]
+    truth = [whole.called.get(label, label) for label in truth]
     modality = MODALITIES[entry["modality"]]
     opened = (whole.opened(train), labels, whole.opened(test), truth)
     return Task(name, modality, *opened, whole.edges, whole.judged)

@@ -19,7 +19,8 @@ from leaven.learn.sentence_pooling import SentencePooling
 
 transformers = pytest.importorskip("transformers")
 
-WORDS = ["card", "lost", "stolen", "bank", "blocked", "money", "transfer", "pending", "rate"]
+from tests.learn.sentence_parts import WORDS, tiny_encoder  # noqa: E402
+
 SPEC = {"column": "text"}
 
 
@@ -37,18 +38,7 @@ def exact(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def encoder(tmp_path: Path) -> Path:
-    folder = tmp_path / "model"
-    folder.mkdir()
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    (folder / "vocab.txt").write_text("\n".join(vocabulary))
-    torch.manual_seed(0)
-    body = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
-    config = transformers.BertConfig(
-        vocab_size=len(vocabulary), intermediate_size=32, max_position_embeddings=40, **body
-    )
-    transformers.BertModel(config).save_pretrained(folder)
-    transformers.BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
-    return folder
+    return tiny_encoder(tmp_path / "model")
 
 
 def texts(n: int) -> list[str]:

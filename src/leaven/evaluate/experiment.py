@@ -203,6 +203,7 @@ class _Work:
             common=np.setdiff1d(parts.unlabelled, np.concatenate([_NONE, *parts.barred])),
             start=found.start.encoder if found.start else None,
             votes=dataset.votes,
+            names=front.named(dataset.classes),
         )
         fits = (len(parts.folds) + 1) * len(found.arms)
         recipe = with_members(recipe, problem, fits, folder)

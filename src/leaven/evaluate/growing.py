@@ -13,8 +13,8 @@ from leaven.data.dataset import Dataset
 from leaven.data.splits import unit_numbers
 from leaven.evaluate.curves import Growth, grow
 from leaven.learn.choices.compose import composed
-from leaven.learn.classic_method import ClassicMethod, Frozen
-from leaven.learn.encoder import ENCODERS, encode, listed, sample
+from leaven.learn.classic_method import ClassicMethod
+from leaven.learn.encoder import ENCODERS, listed, sample
 from leaven.learn.extractor import find_extractor
 from leaven.learn.front import Front
 from leaven.learn.method import METHODS, Problem
@@ -87,15 +87,9 @@ def grow_dataset(
         encoder=name,
         seed=seed,
         start=start.encoder if start else None,
+        names=front.named(dataset.classes),
     )
-    used = np.concatenate([labelled, free])
-    frozen = problem.build_encoder().requires_grad_(False).eval()
-    targets = np.full(len(used), -1, np.int64)
-    targets[: len(labelled)] = dataset.targets[labelled]
-    features = encode(frozen, arrays, used, problem.views.plain)
-    known = Frozen(
-        features, targets, problem.classes, seed, np.arange(len(free)), columns=frozen.columns
-    )
+    _, known = chosen.frozen(replace(problem, unlabelled=free))
     return grow(
         known, chosen, seed=seed, seconds=seconds, ahead=ahead, worth=worth, units=units[labelled]
     )

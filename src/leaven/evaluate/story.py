@@ -25,6 +25,7 @@ from leaven.evaluate.experiment import Experiment
 from leaven.evaluate.intervals import Estimate
 from leaven.evaluate.metrics import confusion, measure, per_class
 from leaven.evaluate.slices import told
+from leaven.learn.blending import parted
 from leaven.learn.heads.blend import BlendHead
 from leaven.learn.method import METHODS
 from leaven.learn.predictor import Predictor
@@ -119,6 +120,7 @@ def tell(
                 if record["final"]
             ],
             "members": {arm: _members(one) for arm, one in found.predictors.items()},
+            "names": {arm: _names(found, arm) for arm in found.predictors},
             "pseudo_labels": _pseudo_labels(found, unlabelled, other),
             "pseudo_history": found.records[-1]["pseudo_history"],
         },
@@ -138,6 +140,15 @@ def _members(predictor: Predictor) -> list[dict[str, Any]]:
         origin | {"weight": round(float(weight), 4)}
         for origin, weight in zip(head.origins, head.weights, strict=True)
     ]
+
+
+def _names(found: Experiment, arm: str) -> list[str]:
+    """The words of the classes' names, if this arm took them for records of these classes."""
+    predictor = found.predictors[arm]
+    asked = [parted(one["method"])[0] for one in _members(predictor)] or [arm]
+    if not any(METHODS[name].reads_names for name in asked):
+        return []
+    return predictor.front.spoken(found.dataset.classes)
 
 
 def _estimates(figures: dict[str, Estimate]) -> dict[str, Any]:

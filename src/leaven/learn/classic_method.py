@@ -40,7 +40,8 @@ class Frozen:
     once and kept in `near`, for this problem and its parts; `rows` (n,) says where a part's records
     stand in the whole. `votes` (n, rules) are what rules say of the records, see `Problem`. The
     features of one kind stand in `columns`, see `Encoder.columns`; where these are those of one
-    kind only, `block` names it.
+    kind only, `block` names it. `names` (classes, width) are features of what the classes are
+    called, see `Problem`.
     """
 
     features: Floats
@@ -54,6 +55,7 @@ class Frozen:
     votes: npt.NDArray[np.int16] | None = field(default=None, repr=False, compare=False)
     columns: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False)
     block: str = ""
+    names: Floats | None = field(default=None, repr=False, compare=False)
     near: dict[tuple[str, int, bool], Near] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -86,7 +88,31 @@ class Frozen:
         if not self.columns:
             return self
         first, end = self.columns[block]
-        return replace(self, features=self.features[:, first:end], columns={}, block=block)
+        names = None if self.names is None else self.names[:, first:end]
+        features = self.features[:, first:end]
+        return replace(self, features=features, names=names, columns={}, block=block)
+
+    def with_names(self) -> Frozen:
+        """The same problem with what each class is called as one more labelled record of it.
+
+        These stand behind the labelled records; neighbours are looked for anew. Where the classes
+        are called nothing that can be read it is this problem.
+        """
+        if self.names is None:
+            return self
+        count = len(self.names)
+        behind = [self.labelled] * count
+        votes = None if self.votes is None else np.insert(self.votes, behind, -1, axis=0)
+        return replace(
+            self,
+            features=np.insert(self.features, behind, self.names, axis=0),
+            targets=np.insert(self.targets, behind, np.arange(count)),
+            weights=np.append(self.weights, np.ones(count, np.float32)),
+            votes=votes,
+            names=None,
+            rows=None,
+            near={},
+        )
 
     def among(self, taught: npt.NDArray[np.int64], others: npt.NDArray[np.int64]) -> Frozen:
         """A smaller problem: labelled records at `taught`, unlabelled ones at `others`.
@@ -184,9 +210,13 @@ class ClassicMethod(Method):
         targets: Any = np.full(len(used), -1, np.int64)
         targets[: len(problem.train)] = problem.targets[problem.train]
         votes = None if problem.votes is None else problem.votes[used]
+        names = None
+        if problem.names is not None:
+            every = np.arange(len(problem.names))
+            names = encode(encoder, problem.names, every, problem.views.plain)
         known = Frozen(
             features, targets, problem.classes, problem.seed, places, modality=problem.modality,
-            votes=votes, columns=encoder.columns,
+            votes=votes, columns=encoder.columns, names=names,
         )  # fmt: skip
         return encoder, known
 
@@ -195,6 +225,7 @@ class ClassicMethod(Method):
     ) -> Generator[Step, None, Network]:
         """Encode once, and learn. A baseline follows the settings that it shares."""
         encoder, known = self.frozen(problem)
+        known = known.with_names() if self.reads_names else known
         head = yield from composed(self, self._own(problem.settings)).learn(known)
         return Network(encoder, head).eval()
 

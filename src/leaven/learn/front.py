@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from leaven.data.arrays import Arrays
-from leaven.data.dataset import Dataset
+from leaven.data.dataset import Column, Dataset
 from leaven.data.modality import MODALITIES, Modality, Rejected, Spec
+from leaven.learn.class_names import spoken
 from leaven.learn.extractor import Extractor, open_extractor
 
 __all__ = ["Front"]
@@ -66,6 +68,23 @@ class Front:
             arrays = arrays.take(np.setdiff1d(np.arange(len(dataset)), bad))
             dataset = dataset.reject(bad, [(reason, detail) for _, reason, detail in rejected])
         return dataset, arrays
+
+    def spoken(self, classes: Sequence[str]) -> list[str]:
+        """What the classes are called, in words; empty where that tells nothing.
+
+        Only an encoder that has read many texts knows what words mean.
+        """
+        return spoken(classes) if (self.modality, self._given) == ("text", "features") else []
+
+    def named(self, classes: Sequence[str]) -> Arrays | None:
+        """The same as records of `decode`, one a class; None where there are no such words."""
+        words = self.spoken(classes)
+        if not words:
+            return None
+        column = self.spec["column"]
+        told = pa.table({column: pa.array(words, pa.string())})
+        kept = [Column(column, "text")]
+        return self.decode(Dataset.from_frame(told, label=False, modality="text", columns=kept))[0]
 
     @property
     def _given(self) -> str:

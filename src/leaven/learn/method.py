@@ -45,7 +45,8 @@ class Problem:
     that no fit of the same experiment is barred from, and `prepared` keeps the encoder's
     statistics for the next fit that learns them from the same. `start` is the pretrained encoder
     to begin with, its statistics included. `votes` (n, rules) are what rules say of the records,
-    as class positions, -1 where one abstains.
+    as class positions, -1 where one abstains. `names` are records that say what the classes are
+    called, one a class in their order, where that can be read (`Front.named`).
     """
 
     arrays: Arrays
@@ -65,6 +66,7 @@ class Problem:
     prepared: dict[bytes, Encoder] = field(default_factory=dict, repr=False, compare=False)
     start: Encoder | None = field(default=None, repr=False, compare=False)
     votes: npt.NDArray[np.int16] | None = field(default=None, repr=False, compare=False)
+    names: Arrays | None = field(default=None, repr=False, compare=False)
 
     @property
     def views(self) -> Modality:
@@ -130,6 +132,8 @@ class Method(ABC):
     stepped: bool
     #: Whether it learns from what rules say of records, see `Problem.votes`.
     reads_votes: bool = False
+    #: Whether it takes what the classes are called for a record of each, see `Problem.names`.
+    reads_names: bool = False
     #: The modalities whose records it can learn from; empty for all.
     modalities: tuple[str, ...] = ()
 

@@ -64,6 +64,7 @@ def fitted(method: ClassicMethod, known: Frozen) -> Head:
     The last few are remembered by content: both arms of a comparison ask for the same ones.
     """
     known = _read(method, known)
+    known = known.with_names() if method.reads_names else known
     if known.features.nbytes > _SMALL:
         return _fit(method, known)
     key = _key(method, known)

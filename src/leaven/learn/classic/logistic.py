@@ -25,6 +25,7 @@ class LogisticMethod(LearnerMethod):
 
     name = baseline = "logistic"
     summary = "linear model of labelled records on frozen features"
+    reads_names = True
 
 
 METHODS.add("logistic", LogisticMethod())

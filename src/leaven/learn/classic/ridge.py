@@ -25,6 +25,7 @@ class RidgeMethod(LearnerMethod):
 
     name = baseline = "ridge"
     summary = "least squares on the classes, on frozen features"
+    reads_names = True
 
 
 METHODS.add("ridge", RidgeMethod())

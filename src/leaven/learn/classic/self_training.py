@@ -31,6 +31,7 @@ class SelfTraining(SelfTrainingMethod):
     name = "self-training"
     summary = "a linear model learns its own sure guesses, cross-fitted"
     paper = "Yarowsky 1995, ACL 33"
+    reads_names = True
 
 
 METHODS.add("self-training", SelfTraining())

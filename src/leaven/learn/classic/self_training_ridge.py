@@ -28,6 +28,7 @@ class SelfTrainingRidge(SelfTrainingMethod):
     learner = "ridge"
     summary = "a ridge learns its own sure guesses, cross-fitted"
     paper = "Yarowsky 1995, ACL 33"
+    reads_names = True
 
 
 METHODS.add("self-training-ridge", SelfTrainingRidge())

@@ -1,0 +1,34 @@
+"""What the names of the classes say: words that a sentence encoder can read like a record.
+
+Who names a class "card arrival" has described it, and where labels are few that is worth one more
+labelled record of each class, as in zero-shot classification by sentence vectors (Yin, Hay & Roth
+2019, arXiv:1909.00161, section 3; label names as the only supervision: Meng et al. 2020,
+arXiv:2010.07245). Codes say nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["spoken"]
+
+_LEAST = 2  # letters of a word that says something
+
+
+def spoken(classes: Sequence[str]) -> list[str]:
+    """The names as words in lower case, in the same order; empty where they tell nothing apart.
+
+    Numbers and codes that differ by a number alone are such, and so is one name without a word
+    among others: a class without a name would be at a disadvantage.
+
+    >>> spoken(["card_arrival", "sci.space", "topUpFailed"])
+    ['card arrival', 'sci space', 'top up failed']
+    >>> spoken(["category_4", "category_5"]), spoken(["0", "1"]), spoken(["sport", "7"])
+    ([], [], [])
+    """
+    apart = [re.sub(r"(?<=[^\W\d_])(?<![A-Z])(?=[A-Z])", " ", name) for name in classes]
+    words = [" ".join(re.findall(r"[^\W_]+", name)).lower() for name in apart]
+    telling = [" ".join(re.findall(rf"[^\W\d_]{{{_LEAST},}}", name)) for name in words]
+    distinct = len(set(telling)) == len(telling) > 1
+    return words if distinct and all(telling) else []
