@@ -161,6 +161,33 @@ def test_experience_of_little_gain_ships_nothing(experience):
     assert compare(*split(2, 1, 9), **NAMES, experience=experience).outcome == "unproven"
 
 
+def leaning(gains: list[float], n: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Both are right on all of n records of two classes, the method surer by these gains."""
+    theirs = np.tile([0.6, 0.4], (n, 1))
+    ours = theirs + np.resize(gains, n)[:, None] * [1, -1]
+    return ours, theirs, np.zeros(n, np.int64)
+
+
+def test_probability_for_the_true_labels_is_evidence_where_whole_records_are_too_coarse():
+    """Eight records, both right on all: who is surer of each of them is expected to win."""
+    experience = Gain(0.03, 0.06, 30)
+    verdict = compare(*leaning([0.15, 0.13]), **NAMES, experience=experience)
+    assert (verdict.outcome, verdict.kept) == ("likely", "fixmatch")
+    trust = 0.06**2 / (0.06**2 + 0.06**2 + np.var([0.15, 0.13] * 4, ddof=1) / 8 * 7 / 5)
+    assert verdict.expected.value == pytest.approx(0.03 + trust * (0.14 - 0.03), abs=1e-9)
+    assert "14.0 points more probability for their labels" in words(verdict)
+    for gains in ([0.0], [-0.1], [0.35, -0.3]):
+        assert compare(*leaning(gains), **NAMES, experience=experience).kept == "supervised"
+    assert compare(*leaning([0.15]), **NAMES).kept == "supervised", "alone it shows nothing"
+
+
+def test_on_many_records_it_counts_who_is_right():
+    """Four hundred records tell that neither is right oftener: surer alone is no gain."""
+    verdict = compare(*leaning([0.15, 0.13], 400), **NAMES, experience=Gain(0.0, 0.06, 30))
+    assert verdict.kept == "supervised"
+    assert verdict.expected.value == pytest.approx(0, abs=1e-9)
+
+
 def test_two_models_that_say_the_same_are_not_likely_better():
     assert (
         compare(*split(0, 0, 40, 9), **NAMES, experience=Gain(0.1, 0.02, 50)).outcome == "unproven"
