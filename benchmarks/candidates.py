@@ -74,7 +74,7 @@ def _keep(path: Path, data: Path, name: str, per: int, seed: int, encoder: str) 
     from leaven.learn.out_of_fold import answers, folds, out_of_fold
 
     task = load(data, name, per, seed)
-    known, asked, truth = _encoded(task, encoder)
+    known, asked, truth = encoded(task, encoder)
     y = known.targets[: known.labelled]
     tried = Blend().tried(known)
     kept: dict[str, Any] = {"y": y, "truth": truth, "modality": known.modality}
@@ -97,7 +97,7 @@ def _keep(path: Path, data: Path, name: str, per: int, seed: int, encoder: str) 
     os.replace(partial, path)
 
 
-def _encoded(
+def encoded(
     task: Any, encoder: str
 ) -> tuple[Frozen, npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """The problem on frozen features, features of test records, and their classes."""

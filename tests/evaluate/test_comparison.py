@@ -173,7 +173,7 @@ def test_probability_for_the_true_labels_is_evidence_where_whole_records_are_too
     experience = Gain(0.03, 0.06, 30)
     verdict = compare(*leaning([0.15, 0.13]), **NAMES, experience=experience)
     assert (verdict.outcome, verdict.kept) == ("likely", "fixmatch")
-    trust = 0.06**2 / (0.06**2 + 0.06**2 + np.var([0.15, 0.13] * 4, ddof=1) / 8 * 7 / 5)
+    trust = 0.06**2 / (0.06**2 + 0.05**2 + np.var([0.15, 0.13] * 4, ddof=1) / 8 * 7 / 5)
     assert verdict.expected.value == pytest.approx(0.03 + trust * (0.14 - 0.03), abs=1e-9)
     assert "14.0 points more probability for their labels" in words(verdict)
     for gains in ([0.0], [-0.1], [0.35, -0.3]):

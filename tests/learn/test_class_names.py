@@ -35,7 +35,9 @@ def test_codes_say_nothing(classes: list[str]) -> None:
     assert spoken(classes) == []
 
 
-def problem(named: bool, held: int = 2000, radius: float = 3.0, seed: int = 0) -> tuple[Frozen, np.ndarray, np.ndarray]:
+def problem(
+    named: bool, held: int = 2000, radius: float = 3.0, seed: int = 0
+) -> tuple[Frozen, np.ndarray, np.ndarray]:
     """Two labels a class of five classes around centres; a name lies near its centre."""
     rng = np.random.default_rng(seed)
     classes, width, free = 5, 20, 300

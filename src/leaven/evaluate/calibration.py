@@ -27,6 +27,7 @@ __all__ = [
     "cross_fitted",
     "ece",
     "fit_temperature",
+    "likelihood",
     "reliability",
     "transfer_temperature",
 ]
@@ -51,6 +52,18 @@ def cross_fitted(
         here = folds == number
         probabilities[here] = apply(z[here], fit_temperature(z[~here], y[~here]))
     return probabilities, fit_temperature(z, y)
+
+
+def likelihood(logits: npt.ArrayLike, targets: npt.ArrayLike) -> Floats:
+    """(n,) probabilities of the true classes, calibrated by one temperature of all n records.
+
+    It knows these records, if by one number: to compare two models on them, not to report one.
+    A temperature for each fold's records, of the others, is a rough one where there are few.
+    """
+    z = check_logits(logits)
+    y = check_targets(targets, *z.shape)
+    told: Floats = apply(z, fit_temperature(z, y))[np.arange(len(y)), y]
+    return told
 
 
 def transfer_temperature(logits: npt.ArrayLike, confidence: float) -> float:

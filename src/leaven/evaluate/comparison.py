@@ -28,8 +28,8 @@ _REACH = 1.959964 + 0.841621
 _NORMAL = 1.959964
 _HARMLESS, _RISK = 0.005, 0.2
 #: How far, beyond chance, a gain in probability strays from the gain in accuracy on test records:
-#: 0.05 (root mean square) in 58 comparisons with 4 labels a class of 30 sets, rounded up.
-_APART = 0.06
+#: root mean square over sets with 4 labels a class, `python -m benchmarks.verdicts`.
+_APART = 0.05
 #: Six records, all in favour, is the least with which the exact test can reject (2 / 2**6).
 _LEAST_DISAGREEMENTS = 6
 _LEAST_GAINS = 4  # records whose gains have a variance, as Student's t has it
@@ -77,6 +77,7 @@ def compare(
     seed: int = 0,
     parts: Mapping[str, npt.NDArray[np.bool_]] | None = None,
     experience: Gain | None = None,
+    gains: npt.ArrayLike | None = None,
 ) -> Verdict:
     """Compare two models on the same records, which neither was trained or tuned on.
 
@@ -86,6 +87,8 @@ def compare(
     targets : (n,) true class positions.
     parts : slices by name, (n,) each, on none of which the method may be shown to be worse.
     experience : what the method has gained over the baseline on other data, if that is known.
+    gains : (n,) how much more probability the method gave to each true class, where that is known
+        better than by the probabilities, whose temperatures are those of few records.
 
     The method is `better` only if the paired bootstrap interval of the accuracy difference lies
     above 0, the exact McNemar test (McNemar 1947; two-sided) has p < 0.05, and its balanced
@@ -112,10 +115,10 @@ def compare(
     difference, p_value = paired(our_hits, their_hits, seed=seed)
     ahead = difference.low > 0 and p_value < _LEVEL
     every = np.arange(n)
-    gains = ours[every, y] - theirs[every, y]
+    surer: Floats = np.asarray(ours[every, y] - theirs[every, y] if gains is None else gains)
     expected = None
-    if experience is not None and gains.any():  # two models that say the same are one
-        expected = _expected(won, lost, gains, experience)
+    if experience is not None and surer.any():  # two models that say the same are one
+        expected = _expected(won, lost, surer, experience)
     hopeful = ahead or (expected is not None and _is_likely(expected, difference))
     lopsided = _balanced_loss(our_hits, their_hits, y, ours.shape[1], seed) if hopeful else None
     losing = [one for one in sliced(our_hits, their_hits, parts or {}) if one.lost]
@@ -143,7 +146,7 @@ def compare(
         outcome, needed = "likely", _needed(won, lost, n)
         sentence = (
             f"Likely better: {finding} on {records}, too few to show it, and "
-            f"{points(float(gains.mean()))} points more probability for their labels; with the "
+            f"{points(float(surer.mean()))} points more probability for their labels; with the "
             f"experience of {experience.problems} other problems {points(expected.value)} points "
             f"({span(expected.low, expected.high)}) are expected. Use it; label more to be sure."
         )

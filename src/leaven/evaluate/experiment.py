@@ -22,6 +22,7 @@ from leaven.evaluate.calibration import (
     apply,
     cross_fitted,
     fit_temperature,
+    likelihood,
     transfer_temperature,
 )
 from leaven.evaluate.comparison import Verdict, compare, unmeasured
@@ -384,6 +385,8 @@ def _judge(found: Experiment, logits: dict[str, Floats], proxy: dict[str, list[F
         seed=found.recipe.seed,
         parts=parts_seen,
         experience=_experience(found),
+        gains=likelihood(logits[method][found.rows], found.targets)
+        - likelihood(logits[baseline][found.rows], found.targets),
     )
     right, also = (said.argmax(1) == found.targets for said in (ours, theirs))
     found.slices = sliced(right, also, parts_seen)
