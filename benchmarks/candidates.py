@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
     from leaven.learn.classic_method import Frozen
 
+__all__ = ["encoded", "main"]
+
 CACHE = Path("benchmarks/cache/candidates")
 _MOST_TEST = 3000
 
@@ -124,9 +126,11 @@ def encoded(
     rows = np.concatenate([labelled, others])
     targets = np.full(len(rows), -1, np.int64)
     targets[: len(labelled)] = dataset.targets[labelled]
+    named = front.named(dataset.classes)
+    names = None if named is None else encode(made, named, np.arange(len(named)), views.plain)
     known = Frozen(
         encode(made, arrays, rows, views.plain), targets, len(dataset.classes), 0,
-        np.arange(len(others)), modality=views.name, columns=made.columns,
+        np.arange(len(others)), modality=views.name, columns=made.columns, names=names,
     )  # fmt: skip
     test = testing(task, _columns(dataset))
     found, _ = front.decode(test)
