@@ -18,6 +18,7 @@ from statistics import mean, median
 from typing import Any
 
 from benchmarks.claims import claims
+from benchmarks.losses import losses
 from benchmarks.page import provenance, put, table
 from benchmarks.plot import draw
 from benchmarks.results import read
@@ -104,6 +105,8 @@ def markdown(found: Summary, plot: str, results: Path) -> str:
         if unequal := _balanced(found):
             parts += ["### Balanced accuracy", _BALANCED, unequal]
         parts += ["### By modality", _modalities(found, duels)]
+        assert found.main is not None
+        parts += ["### Where the points are lost", losses(found, found.main)]
         every = _folded("Every set", _gains(found))
         parts += ["### What the unlabelled records did", _MODELS, every]
     parts += ["### Peers", _peers(found), "### Cost", _cost(found)]
