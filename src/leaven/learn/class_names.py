@@ -14,13 +14,13 @@ from collections.abc import Sequence
 __all__ = ["spoken"]
 
 _LEAST = 2  # letters of a word that says something
+_MOST = 0.9  # of the names have such a word: among many a code may be, as "W2" among intents
 
 
 def spoken(classes: Sequence[str]) -> list[str]:
     """The names as words in lower case, in the same order; empty where they tell nothing apart.
 
-    Numbers and codes that differ by a number alone are such, and so is one name without a word
-    among others: a class without a name would be at a disadvantage.
+    Numbers and codes that differ by a number alone are such, and so are a few names among codes.
 
     >>> spoken(["card_arrival", "sci.space", "topUpFailed"])
     ['card arrival', 'sci space', 'top up failed']
@@ -30,5 +30,6 @@ def spoken(classes: Sequence[str]) -> list[str]:
     apart = [re.sub(r"(?<=[^\W\d_])(?<![A-Z])(?=[A-Z])", " ", name) for name in classes]
     words = [" ".join(re.findall(r"[^\W_]+", name)).lower() for name in apart]
     telling = [" ".join(re.findall(rf"[^\W\d_]{{{_LEAST},}}", name)) for name in words]
-    distinct = len(set(telling)) == len(telling) > 1
-    return words if distinct and all(telling) else []
+    told = [name for name in telling if name]
+    distinct = len(set(told)) == len(told) > 1 and len(set(words)) == len(words)
+    return words if distinct and len(told) >= _MOST * len(words) and all(words) else []
