@@ -35,6 +35,14 @@ def test_codes_say_nothing(classes: list[str]) -> None:
     assert spoken(classes) == []
 
 
+def test_one_code_among_many_names_is_read_with_them() -> None:
+    names = [
+        f"{one} {other}" for one in ("lost", "new", "old") for other in ("card", "bank", "rate")
+    ]
+    assert spoken([*names, "W2"])[-1] == "w2"
+    assert spoken([*names, "W2", "W4"]) == [], "two of eleven are more than a few"
+
+
 def problem(
     named: bool, held: int = 2000, radius: float = 3.0, seed: int = 0
 ) -> tuple[Frozen, np.ndarray, np.ndarray]:
