@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -215,3 +217,23 @@ def test_only_new_texts_are_encoded_and_equal_ones_once(encoder, monkeypatch):
 
 def test_missing_and_empty_texts_have_features_too(encoder):
     assert np.isfinite(extract(encoder, ["card", "", " "])).all()
+
+
+MANY_AT_ONCE = """
+import json, sys
+from concurrent.futures import ThreadPoolExecutor
+from leaven.learn.extractor import open_extractor
+
+described = json.loads(sys.argv[1])
+with ThreadPoolExecutor(8) as pool:
+    print(len([*pool.map(lambda _: open_extractor(described), range(8))]))
+"""
+
+
+def test_many_threads_may_ask_for_it_at_once(encoder: Path) -> None:
+    """The first import of a large package in several threads at a time fails."""
+    found = find_extractor(str(encoder), "text")
+    assert found is not None
+    command = [sys.executable, "-c", MANY_AT_ONCE, json.dumps(found.description)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "8\n"), done.stderr

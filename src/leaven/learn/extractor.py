@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,6 +40,9 @@ _BY_PREFIX = {
 _TOKENS = "leaven.learn.extractors.subwords:SubwordReader"
 #: Rungs of Leaven's own encoders, which the plan resolves.
 _RUNGS = ("auto", "tiny", "base", "large")
+#: Many threads may ask at once: the first one loads, and large packages cannot be imported twice
+#: at a time.
+_OPENING = threading.Lock()
 #: Features are written down after about so many records: what a kill can cost.
 _BLOCK = 2048
 
@@ -145,7 +149,8 @@ def open_extractor(description: dict[str, Any]) -> Extractor:
     """The extractor of a saved description; errors as those of `find_extractor`."""
     kinds = [*_BY_MODALITY.values(), *(kind for kind, _ in _BY_PREFIX.values()), _TOKENS]
     named = {kind.partition(":")[2]: kind for kind in kinds}
-    return _adapter(named[description["kind"]]).open(description)
+    with _OPENING:
+        return _adapter(named[description["kind"]]).open(description)
 
 
 def _check_own(encoder: str, modality: str) -> None:
