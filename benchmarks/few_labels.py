@@ -7,6 +7,9 @@ The claim to be tested: with a minute a fit, `leaven.fit` without settings is no
 supervised baseline, and above the peers, on every classification set of a data folder.
 `docs/benchmarks.md` has the figures. Nothing is chosen by the test records.
 
+Peers whose packages do not go with Leaven's have an environment of their own: AEON_PYTHON,
+SETFIT_PYTHON and GRAPHLEARNING_PYTHON name its interpreter.
+
 A row that is in the results is not made again, so the same command goes on where it was cut off; a
 fit that was killed is made again, one that failed or took too long only with `--retry`.
 """
