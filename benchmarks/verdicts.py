@@ -14,9 +14,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from statistics import NormalDist, mean
+from statistics import NormalDist, correlation, mean
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.page import put, table
@@ -151,10 +151,23 @@ def _expects(row: Row, seen: float, error: float) -> bool:
     return value > 0 and NormalDist(value, (trust * error) ** 0.5).cdf(-_HARM / 100) <= _RISK
 
 
+def _told(row: Row) -> float:
+    return float(row["given"][0])
+
+
+def _oftener(row: Row) -> float:
+    return float((row["won"] - row["lost"]) / row["n"])
+
+
+def _together(rows: list[Row], reading: Callable[[Row], float]) -> float:
+    """Correlation of a reading of the records left out with the gain on the test records."""
+    return correlation([reading(row) for row in rows], [row["gain"]["accuracy"] for row in rows])
+
+
 def _right(row: Row) -> bool:
     """By how much oftener it was right."""
     n, won, lost = row["n"], row["won"], row["lost"]
-    return _expects(row, (won - lost) / n, (won + lost + 2) / (n + 3) / n)
+    return _expects(row, _oftener(row), (won + lost + 2) / (n + 3) / n)
 
 
 def _given(row: Row, apart: float = 0.0) -> bool:
@@ -194,9 +207,11 @@ def _part(rows: list[Row]) -> str:
         f"Mean gain over the supervised part in points, by accuracy and by balanced accuracy, over "
         f"{len(rows)} cases ({len(sets)} sets, {labels} labels a class, seeds "
         f"{', '.join(map(str, sorted(seeds)))}); how often the blend was shipped, how often that "
-        f"lost more than {_HARM} points, and the worst. The gain in probability strays from the "
-        f"gain in accuracy by {100 * max(apart - chance, 0) ** 0.5:.1f} points beyond chance (root "
-        "mean square), for which the verdict allows."
+        f"lost more than {_HARM} points, and the worst. With the gain in accuracy on test records "
+        f"the gain in probability goes together by {_together(rows, _told):.2f} (correlation), "
+        f"being right oftener by {_together(rows, _oftener):.2f}. The gain in probability strays "
+        f"from that in accuracy by {100 * max(apart - chance, 0) ** 0.5:.1f} points beyond chance "
+        "(root mean square), for which the verdict allows."
     )
     return f"{reading}\n\n{table(head, lines, 1)}"
 
