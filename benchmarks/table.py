@@ -56,8 +56,8 @@ _PEERS = (
 _ENCODER = (
     "`encoder` peers, and Leaven on texts (`encoder=FOLDER`), have the vectors of one frozen "
     "sentence encoder, {encoder}, made once by Leaven's adapter and kept in its store; the seconds "
-    "of making them are in no row. Leaven reads the names of the classes of texts as well, where the "
-    "set has names; no peer does"
+    "of making them are in no row. Leaven reads the names of the classes of texts as well, where "
+    "the set has names; no peer does"
 )
 _GRAPH = (
     "In a graph the labels are drawn from all nodes that are not judged; the judged ones, without "
