@@ -145,7 +145,7 @@ def _members(predictor: Predictor) -> list[dict[str, Any]]:
 def _names(found: Experiment, arm: str) -> list[str]:
     """The words of the classes' names, if this arm took them for records of these classes."""
     predictor = found.predictors[arm]
-    asked = [parted(one["method"])[0] for one in _members(predictor)] or [arm]
+    asked = [parted(one["method"])[0] for one in _members(predictor)] or [found.arms[arm]]
     if not any(METHODS[name].reads_names for name in asked):
         return []
     return predictor.front.spoken(found.dataset.classes)
