@@ -6,7 +6,8 @@
 
 Both are fitted on the labelled records and, for the records left out of folds, on the others; what
 they gain on the test records is then held against what the records left out had told. What a
-verdict knows of other sets comes from these alone. Nothing is chosen by the test records.
+verdict knows of other sets comes from these alone; that it reads probability, and how far it takes
+that to stray from accuracy, was found with such cases in view.
 """
 
 from __future__ import annotations
