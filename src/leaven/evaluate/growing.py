@@ -74,7 +74,6 @@ def grow_dataset(
     free = dataset.unlabelled[~np.isin(units[dataset.unlabelled], units[labelled])]
     if chosen.unlabelled and not len(free):
         chosen = _method(chosen.baseline, {})
-    free = sample(free, chosen.most, seed) if chosen.unlabelled else free[:0]
     problem = Problem(
         arrays=arrays,
         spec=front.arrays_spec,
@@ -83,13 +82,13 @@ def grow_dataset(
         classes=len(dataset.classes),
         targets=dataset.targets,
         train=labelled,
-        unlabelled=dataset.unlabelled,
+        unlabelled=free,
         encoder=name,
         seed=seed,
         start=start.encoder if start else None,
         names=front.named(dataset.classes),
     )
-    _, known = chosen.frozen(replace(problem, unlabelled=free))
+    _, known = chosen.frozen(problem)
     return grow(
         known, chosen, seed=seed, seconds=seconds, ahead=ahead, worth=worth, units=units[labelled]
     )
