@@ -30,7 +30,7 @@ from leaven.evaluate.decoding import decoded
 from leaven.evaluate.elsewhere import elsewhere
 from leaven.evaluate.folder import RunFolder
 from leaven.evaluate.growing import grow_problem
-from leaven.evaluate.shares import Shares, estimate_shares
+from leaven.evaluate.shares import Shares, estimate_shares, expected_shares
 from leaven.evaluate.slices import Slice, parts_of, sliced
 from leaven.evaluate.stages import (
     Pace,
@@ -405,7 +405,8 @@ def _experience(found: Experiment) -> Gain | None:
 def _shift(found: Experiment, left_out: Floats) -> None:
     """Let all arms predict for the shares of the unlabelled records, where labels hide these.
 
-    The supervised arm tells the shares: others may have been held to those of the labels.
+    The supervised arm tells the shares: others may have been held to those of the labels. In tables
+    the classes' names tell what to expect of them; elsewhere "0" and "1" seldom answer a question.
     """
     classes, watcher = found.dataset.classes, found.predictors[found.baseline]
     asked = sample(found.split.unlabelled, _FOR_SHARES, found.recipe.seed)
@@ -415,6 +416,7 @@ def _shift(found: Experiment, left_out: Floats) -> None:
         watcher.network.logits(found.arrays, asked) / watcher.temperature,
         classes,
         found.recipe.seed,
+        expected_shares(classes) if found.dataset.modality == "tabular" else None,
     )
     taught, shares = found.shares.labelled, found.shares.used
     found.predictors = {

@@ -15,9 +15,11 @@ things tell how much of the estimate to trust:
   chance, there is nothing to estimate. This asks nothing of the calibration, which eight labels
   cannot tell: there the draws agree with each other, and are wrong together.
 
-The estimate is drawn towards equal shares by as much as it strays, or by as much of the difference
-as is chance (James & Stein 1961), whichever is more. What still differs from equal shares by less
-than 0.15 in total variation is not believed.
+The estimate is drawn towards the shares that are expected before any record is read, by as much as
+it strays, or by as much of the difference as is chance (James & Stein 1961), whichever is more. What
+still differs from these by less than 0.15 in total variation is not believed. Equal shares are
+expected, but where the two classes answer a question by yes and no (`class_names.saying_no`): there
+three in four are expected to be no.
 """
 
 from __future__ import annotations
@@ -33,9 +35,10 @@ from scipy.special import log_softmax, softmax
 from scipy.stats import f as f_distribution
 
 from leaven.core.wording import percent
+from leaven.learn.class_names import saying_no
 from leaven.learn.predictions import Floats, Ints
 
-__all__ = ["Shares", "drawn_evenly", "estimate_shares"]
+__all__ = ["Shares", "drawn_evenly", "estimate_shares", "expected_shares"]
 
 _DRAWS = 30
 _MOST = 1500  # unlabelled records that are read
@@ -47,9 +50,10 @@ _FLOOR = 1e-4
 _NAMED, _STEPS = 0.4, 21
 _EVENLY = 0.8
 _SAME, _TIED = 0.5, 3  # of the classes, and classes at least, must have equally many labels
+_NO = 0.75  # of records are expected to be of the class that says no
 #: Where all classes are equally frequent the estimate still strays by a tenth or so from that.
 _APART = 0.15
-_CHANCE = 0.1  # a difference that equal shares show as often is no sign of others
+_CHANCE = 0.1  # a difference that the expected shares show as often is no sign of others
 _NO_DOUBT = 1e-9  # variance of what is said of a class's records, below which there is no chance
 _OF_SEVERAL = 0.7  # of the estimate is kept where there are more than two classes to mistake
 
@@ -58,13 +62,15 @@ _OF_SEVERAL = 0.7  # of the estimate is kept where there are more than two class
 class Shares:
     """The classes' estimated shares among the unlabelled records.
 
-    `labelled` (k,) are those of the labels, `estimated` (k,) with `low` and `high` (95 % of the
-    draws), `trust` in [0, 1] how much of the estimate is kept. `used` (k,) are those that
-    predictions are made for: the estimated ones, but not so far that a class is hardly ever named.
-    Where labels were not drawn evenly they tell the shares themselves: then all are `labelled`.
+    `labelled` (k,) are those of the labels, `expected` (k,) those expected before a record is read,
+    `estimated` (k,) with `low` and `high` (95 % of the draws), `trust` in [0, 1] how much of the
+    estimate is kept. `used` (k,) are those that predictions are made for: the estimated ones, but
+    not so far that a class is hardly ever named. Where labels were not drawn evenly they tell the
+    shares themselves: then all are `labelled`.
     """
 
     labelled: tuple[float, ...]
+    expected: tuple[float, ...]
     estimated: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
@@ -75,7 +81,7 @@ class Shares:
     @property
     def shifted(self) -> bool:
         """Whether the estimate differs from the labels' shares."""
-        return self.trust > 0
+        return self.estimated != self.labelled
 
 
 def drawn_evenly(counts: npt.ArrayLike) -> float:
@@ -99,8 +105,23 @@ def drawn_evenly(counts: npt.ArrayLike) -> float:
     return 1 / (1 + math.exp(-min(compositions, 50.0)))
 
 
+def expected_shares(classes: tuple[str, ...]) -> Floats | None:
+    """(k,) shares before any record is read, where the names of two classes tell; else None.
+
+    >>> expected_shares(("yes", "no")), expected_shares(("cat", "dog"))
+    (array([0.25, 0.75]), None)
+    """
+    no = saying_no(classes)
+    return None if no is None else np.where(np.arange(2) == no, _NO, 1 - _NO)
+
+
 def estimate_shares(
-    left_out: Floats, targets: Ints, unlabelled: Floats, classes: tuple[str, ...], seed: int = 0
+    left_out: Floats,
+    targets: Ints,
+    unlabelled: Floats,
+    classes: tuple[str, ...],
+    seed: int = 0,
+    expected: Floats | None = None,
 ) -> Shares:
     """The shares of the classes among the unlabelled records.
 
@@ -109,10 +130,12 @@ def estimate_shares(
     left_out : (n, k) outputs for labelled records by models that were not taught them.
     targets : (n,) their classes.
     unlabelled : (u, k) outputs of the model for unlabelled records.
+    expected : (k,) shares expected before any record is read; those of the labels where not given.
     """
     k = len(classes)
     counts = np.bincount(targets, minlength=k)
     labelled = counts / max(counts.sum(), 1)
+    expected = labelled if expected is None else expected
     if drawn_evenly(counts) < _EVENLY:
         return _as_labelled(labelled, "The labels' own shares are taken for those of all records.")
     few = f"Labels were drawn evenly; with {len(unlabelled)} unlabelled records of {k} classes "
@@ -125,31 +148,31 @@ def estimate_shares(
     for _ in range(_DRAWS):
         drawn = np.concatenate([rng.choice(own, len(own)) for own in members])
         sharpness, bias = _calibration(left_out[drawn], targets[drawn])
-        pseudo = len(asked) * (k - 1) / (k * len(targets))
+        pseudo = len(asked) * (k - 1) / len(targets) * expected
         draws.append(_most_likely(softmax(asked * sharpness + bias, axis=1), labelled, pseudo))
     found = np.array(draws)
     middle = found.mean(0)
     strays = float(((found - middle) ** 2).sum(1).mean())
     trust = min(
-        _kept(float(((middle - labelled) ** 2).sum()), strays),
-        _shown(softmax(left_out, axis=1), targets, softmax(asked, axis=1)),
+        _kept(float(((middle - expected) ** 2).sum()), strays),
+        _shown(softmax(left_out, axis=1), targets, softmax(asked, axis=1), expected),
     )
     trust *= 1.0 if k == 2 else _OF_SEVERAL
-    if np.abs(middle - labelled).sum() / 2 < _APART:
+    if np.abs(middle - expected).sum() / 2 < _APART:
         trust = 0.0
-    estimated = np.maximum(labelled + trust * (middle - labelled), _FLOOR)
+    estimated = np.maximum(expected + trust * (middle - expected), _FLOOR)
     estimated /= estimated.sum()
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
     used = _used(asked, labelled, estimated)
     return Shares(
-        _plain(labelled), _plain(estimated), _plain(low), _plain(high), _plain(used), trust,
-        _sentence(estimated, low, high, trust, classes),
+        *map(_plain, (labelled, expected, estimated, low, high, used)), trust,
+        _sentence(expected, estimated, low, high, trust, classes),
     )  # fmt: skip
 
 
 def _as_labelled(labelled: Floats, sentence: str) -> Shares:
     told = _plain(labelled)
-    return Shares(told, told, told, told, told, 0.0, sentence)
+    return Shares(told, told, told, told, told, told, 0.0, sentence)
 
 
 def _kept(squared: float, variance: float) -> float:
@@ -157,27 +180,30 @@ def _kept(squared: float, variance: float) -> float:
     return max(0.0, 1 - variance / max(squared, 1e-12))
 
 
-def _shown(left_out: Floats, targets: Ints, asked: Floats) -> float:
+def _shown(left_out: Floats, targets: Ints, asked: Floats, expected: Floats) -> float:
     """How much of the difference between what is said of labelled and unlabelled records is shift.
 
-    Of equal shares the mean of `asked` (u, k) is that of `left_out` (n, k), but for the chance of
-    which records have labels. The squared distance of the means is held against the variance within
-    classes; its degrees of freedom are fewer than k - 1 where only some classes are confused (Box
-    1954). Returns 0 where such a distance is seen in more than one of ten cases of equal shares.
+    Of the `expected` shares (k,) the mean of `asked` (u, k) is that of `left_out` (n, k), each class
+    with its share, but for the chance of which records have labels. The squared distance of the
+    means is held against the variance within classes; its degrees of freedom are fewer than k - 1
+    where only some classes are confused (Box 1954). Returns 0 where such a distance is seen in more
+    than one of ten cases of the expected shares.
     """
-    k, n = left_out.shape[1], len(left_out)
+    k = left_out.shape[1]
     mean = np.array([left_out[targets == c].mean(0) for c in range(k)])
+    worth = 1 / float((expected**2 / np.bincount(targets, minlength=k)).sum())
     apart = left_out - mean[targets]
-    covariance = apart.T @ apart / (n - k)
+    inner = len(left_out) - k
+    covariance = apart.T @ apart / inner
     variance = float(np.trace(covariance))
     if variance < _NO_DOUBT:
         return 1.0
     freedom = variance**2 / float((covariance**2).sum())
-    squared = float(((asked.mean(0) - left_out.mean(0)) ** 2).sum())
-    ratio = squared * n / variance
-    if ratio < f_distribution.isf(_CHANCE, freedom, freedom * (n - k)):
+    squared = float(((asked.mean(0) - expected @ mean) ** 2).sum())
+    ratio = squared * worth / variance
+    if ratio < f_distribution.isf(_CHANCE, freedom, freedom * inner):
         return 0.0
-    return _kept(squared, variance / n)
+    return _kept(squared, variance / worth)
 
 
 def _used(outputs: Floats, labelled: Floats, estimated: Floats) -> Floats:
@@ -214,13 +240,13 @@ def _calibration(outputs: Floats, targets: Ints) -> tuple[float, Floats]:
     return math.exp(found.x[0]), found.x[1:]
 
 
-def _most_likely(probabilities: Floats, labelled: Floats, pseudo: float) -> Floats:
-    """(k,) shares by expectation-maximisation; `pseudo` records a class stand for equal shares."""
-    shares, n, k = labelled.copy(), len(probabilities), len(labelled)
+def _most_likely(probabilities: Floats, labelled: Floats, pseudo: Floats) -> Floats:
+    """(k,) shares by expectation-maximisation; `pseudo` (k,) records stand for expected shares."""
+    shares, n = labelled.copy(), len(probabilities)
     for _ in range(200):
         own = probabilities * (shares / labelled)
         own /= own.sum(1, keepdims=True)
-        renewed = (own.sum(0) + pseudo) / (n + k * pseudo)
+        renewed = (own.sum(0) + pseudo) / (n + pseudo.sum())
         if np.abs(renewed - shares).max() < 1e-5:
             break
         shares = renewed
@@ -228,8 +254,21 @@ def _most_likely(probabilities: Floats, labelled: Floats, pseudo: float) -> Floa
 
 
 def _sentence(
-    estimated: Floats, low: Floats, high: Floats, trust: float, classes: tuple[str, ...]
+    expected: Floats,
+    estimated: Floats,
+    low: Floats,
+    high: Floats,
+    trust: float,
+    classes: tuple[str, ...],
 ) -> str:
+    if not trust and expected.max() > expected.min():
+        first = int(expected.argmax())
+        return (
+            "Labels were drawn evenly, and what the model says of the unlabelled records does not "
+            f"tell the shares. As {classes[first]!r} answers no, where yes is mostly the rarer, "
+            f"predictions are made as if it were {percent(float(expected[first]))} of the records, "
+            "as far as every class is still named; --decide balanced takes both classes for equal."
+        )
     if not trust:
         return (
             "Labels were drawn evenly, and what the model says of the unlabelled records does not "
