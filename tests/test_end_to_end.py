@@ -442,11 +442,38 @@ def test_a_required_verdict_that_does_not_hold_is_exit_one(wine: Path, home: Pat
         (["--label", "colour"], "colour"),
         (["--audit", "bottles"], "Did you mean 'bottle'?"),
         (["--encoder", "no-such-encoder"], "no-such-encoder"),
+        (["--share", "barollo=0.5"], "Did you mean 'barolo'?"),
+        (["--share", "barolo"], "CLASS=SHARE"),
+        (["--share", "barolo=half"], "CLASS=SHARE"),
+        (["--share", "barolo=110%"], "less than 1"),
     ],
 )
 def test_wrong_settings_are_exit_two(wine: Path, home: Path, words: list[str], said: str):
     label = [] if "--label" in words else ["--label", "cultivar"]
     assert said in fit(wine, home, *label, *words, code=2)["error"]["message"]
+
+
+def test_given_shares_move_the_answers(tmp_path: Path):
+    """Labels drawn evenly from a table of which few are faults: nobody has to know, but may say."""
+    rng, y = np.random.default_rng(0), np.r_[np.zeros(440, int), np.ones(60, int)]
+    frame = pd.DataFrame(rng.normal(size=(500, 4)) + 0.7 * y[:, None], columns=list("abcd"))
+    frame["part"] = np.where(y == 1, "cracked", "whole")
+    frame.to_csv(tmp_path / "truth.csv", index=False)
+    frame.loc[np.r_[10:440, 450:500], "part"] = None
+    frame.to_csv(tmp_path / "parts.csv", index=False)
+    right = {}
+    for words in ((), ("--share", "cracked=12%")):
+        story = fit(
+            tmp_path / "parts.csv", tmp_path, "--label", "part", "--method", "ridge", *words
+        )
+        told = command(
+            *("predict", story["run"]["folder"], tmp_path / "truth.csv", "--label", "part"),
+            *("--out", tmp_path / "p.csv"),
+        )
+        right[words] = told["metrics"]["accuracy"]["value"]
+        said = set(pd.read_csv(tmp_path / "p.csv")["prediction"])
+        assert said == {"cracked", "whole"}, "no class is given up"
+    assert right["--share", "cracked=12%"] > right[()] + 0.02
 
 
 def test_a_dataset_without_any_form_is_refused():
@@ -472,6 +499,7 @@ def test_the_told_command_makes_the_same_run(points: Path, tmp_path: Path):
         points, tmp_path, "--method", "fixmatch", "--budget", "4steps",
         *("--set", "accept=AtLeast(0.6)", "--set", "accept=Certain", "--set", "weight=2"),
         *("--set", "align=Tempered(2.0)", "--set", "training.labelled_draw=balanced"),
+        *("--share", "k0=0.8"),
     )  # fmt: skip
     run = Run.load(told["run"]["folder"])
     assert run.story["recipe"]["objective"] == {
@@ -480,6 +508,7 @@ def test_the_told_command_makes_the_same_run(points: Path, tmp_path: Path):
         "align": "Tempered(2.0)",
     }
     assert run.story["recipe"]["training"]["labelled_draw"] == "balanced"
+    assert run.story["shares"]["estimated"] == (run.story["shares"]["given"] and [0.8, 0.2])
     words = shlex.split(run.story["run"]["command"])
     again = command(*words[1:])
     assert again["run"]["folder"] == told["run"]["folder"]

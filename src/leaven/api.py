@@ -104,6 +104,7 @@ def fit(
     seed: int | None = None,
     pretext: str | None = None,
     rewrite: str | Callable[[list[str]], list[str]] | None = None,
+    shares: Mapping[str, float] | None = None,
     recipe: str | Path | Recipe | None = None,
     settings: Mapping[str, Any] | None = None,
     tune: bool = False,
@@ -135,6 +136,9 @@ def fit(
     rewrite : texts said otherwise, for strong views: `context` (words that stand in the same
         context elsewhere), the folder of a masked language model (extra `text`), MODULE:FUNCTION,
         or a function from texts to as many texts, such as a back-translation.
+    shares : how frequent the classes are among all records, where that is known, as
+        `{"fraud": 0.04}`; the classes that are not named have the rest. Predictions are made for
+        them, where labels drawn evenly would have all classes taken for equally frequent.
     recipe : a Recipe or the path of its TOML file.
     settings : changes of the method's objective by name, `{"accept": "AtLeast(0.8)"}` (see
         `choices`), and of the training, `{"training.rate": 0.001}`; they override the recipe's.
@@ -157,6 +161,7 @@ def fit(
     """
     from leaven.core.errors import DataError, SettingError
     from leaven.evaluate.made import make_run
+    from leaven.evaluate.shares import given_shares
     from leaven.label.rules.votes import with_rules
     from leaven.learn.rewriters import name_of
     from leaven.operate.costs.prices import Prices
@@ -192,9 +197,11 @@ def fit(
         wanted = "given with the call or as --rewrite where it is a function"
         raise SettingError("rewrite", f"{wanted}, for a recipe runs no code", base.rewrite)
     said = None if rewrite is None else name_of(rewrite)
-    asked = {"method": method, "encoder": encoder, "budget": budget, "seed": seed, "rewrite": said}
-    asked |= {"pretext": pretext, "tune": tune or None}
+    asked: dict[str, Any] = {"method": method, "encoder": encoder, "budget": budget, "seed": seed}
+    asked |= {"rewrite": said, "pretext": pretext, "tune": tune or None, "shares": shares}
     whole = _changed(base, asked, settings)
+    if whole.shares:
+        given_shares(whole.shares, dataset.classes)
     reading = {
         "label": label, "modality": modality, "id": id, "group": group, "time": time,
         "audit": audit, "labels": labels, "answers": answers, "rules": rules,
@@ -417,6 +424,8 @@ def _command(
             parts += [f"--{name}", str(value)]
     if verb == "fit" and recipe.tune:
         parts.append("--tune")
+    for name, share in recipe.shares.items():
+        parts += ["--share", f"{name}={share}"]
     training = recipe.training.model_dump(exclude_defaults=True)
     changed = recipe.objective | {f"training.{name}": value for name, value in training.items()}
     for name, setting in changed.items():

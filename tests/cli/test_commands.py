@@ -123,7 +123,7 @@ def test_fit_hands_on_its_options(api):
         *("--recipe", "r.toml", "--audit", "truth", "--rewrite", "context", "--fresh", "--json"),
         *("--answers", "more.csv", "--rules", "rules.toml"),
         *("--set", "accept=AtLeast(0.8)", "--set", "accept=Steady", "--set", "weight=2"),
-        *("--pretrain", "simclr", "--tune"),
+        *("--pretrain", "simclr", "--tune", "--share", "a=4%"),
         *("--cpu-hours", "0.5", "--memory", "8", "--money", "2", "--prices", "p.toml"),
     )
     assert result.exit_code == 0
@@ -131,6 +131,7 @@ def test_fit_hands_on_its_options(api):
         "data": "x.csv",
         "pretext": "simclr",
         "tune": True,
+        "shares": {"a": 0.04},
         "cpu_hours": 0.5,
         "memory": 8.0,
         "money": 2.0,

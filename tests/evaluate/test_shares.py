@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from leaven.core.errors import SettingError, UnknownNameError
 from leaven.evaluate import shares as module
-from leaven.evaluate.shares import drawn_evenly, estimate_shares
+from leaven.evaluate.shares import drawn_evenly, estimate_shares, expected_shares, given_shares
 from leaven.learn.out_of_fold import folds
 from leaven.learn.temperature import fit_temperature
 
@@ -170,3 +171,58 @@ def test_what_could_be_chance_is_no_shift():
         left_out, y, pool, _, _ = taught(4, (0.5, 0.5), seed, width=40)
         found.append(estimate_shares(left_out, y, pool, ("a", "b"), seed).shifted)
     assert np.mean(found) <= 0.1
+
+
+EXPECTED = expected_shares(("no", "yes"))
+
+
+def test_where_records_tell_nothing_most_answers_are_expected_to_be_no():
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1], 4)
+    left_out, pool = 0.3 * rng.normal(size=(8, 2)), 0.3 * rng.normal(size=(1000, 2))
+    found = estimate_shares(left_out, y, pool, ("no", "yes"), expected=EXPECTED)
+    assert found.shifted
+    assert found.estimated == pytest.approx((0.75, 0.25))
+    assert "'no'" in found.sentence
+    assert found.low[0] <= 0.75 <= found.high[0]
+    named = (pool + np.log(np.divide(found.used, found.labelled))).argmax(1).mean()
+    assert 0.1 <= named < 0.4, "a yes is rarer, and named all the same"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_records_that_tell_the_shares_count_before_the_names(share):
+    found = estimate_shares(*problem(100, share, 3.0), ("no", "yes"), expected=EXPECTED)
+    assert found.estimated[1] == pytest.approx(share, abs=0.08)
+
+
+def test_names_do_not_count_where_labels_tell_the_shares_themselves():
+    left_out, y, pool = problem(50, 0.5)
+    kept = np.r_[np.arange(40), np.arange(50, 100)]
+    found = estimate_shares(left_out[kept], y[kept], pool, ("no", "yes"), expected=EXPECTED)
+    assert not found.shifted
+
+
+def test_shares_that_are_given_are_taken():
+    left_out, y, pool = problem(4, 0.3)
+    found = estimate_shares(left_out, y, pool, ("no", "yes"), given=np.array([0.9, 0.1]))
+    assert found.estimated == (0.9, 0.1)
+    assert found.given
+    kept = np.r_[np.arange(3), 4]
+    found = estimate_shares(
+        left_out[kept], y[kept], pool, ("no", "yes"), given=np.array([0.9, 0.1])
+    )
+    assert found.estimated == (0.9, 0.1), "also where labels say something else"
+    found = estimate_shares(left_out, y, pool[:0], ("no", "yes"), given=np.array([0.9, 0.1]))
+    assert found.used == (0.9, 0.1)
+
+
+def test_given_shares_are_checked():
+    classes = ("a", "b", "c")
+    assert given_shares({"a": 0.5}, classes) == pytest.approx([0.5, 0.25, 0.25])
+    assert given_shares({"a": 0.33, "b": 0.33, "c": 0.33}, classes).sum() == pytest.approx(1)
+    with pytest.raises(UnknownNameError, match="Did you mean 'fraud'"):
+        given_shares({"frawd": 0.5}, ("fraud", "honest"))
+    wrong = ({"a": 0.0}, {"a": 1.5}, {"a": float("nan")}, {"a": 0.6, "b": 0.4})
+    for one in (*wrong, {"a": 0.5, "b": 0.2, "c": 0.2}):
+        with pytest.raises(SettingError, match="share"):
+            given_shares(one, classes)

@@ -38,9 +38,11 @@ from leaven.cli.options import (
     Rules,
     RunFolder,
     Seed,
+    Shares,
     Time,
     Tune,
     settings_of,
+    shares_of,
 )
 from leaven.core.errors import CapError, LeavenError
 
@@ -260,6 +262,7 @@ def fit(
         ),
     ] = None,
     changed: Changed = None,
+    share: Shares = None,
     tune: Tune = False,
     cpu_hours: CpuHours = None,
     memory: Memory = None,
@@ -300,6 +303,7 @@ def fit(
             rewrite=rewrite,
             recipe=recipe,
             settings=settings_of(changed or []),
+            shares=shares_of(share or []),
             tune=tune,
             cpu_hours=cpu_hours,
             memory=memory,

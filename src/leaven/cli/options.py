@@ -39,9 +39,11 @@ __all__ = [
     "RecipeFile",
     "RunFolder",
     "Seed",
+    "Shares",
     "Time",
     "Tune",
     "settings_of",
+    "shares_of",
 ]
 
 READING, TRAINING, RESULT = "Reading the data", "Training", "Result"
@@ -164,6 +166,16 @@ Changed = Annotated[
         rich_help_panel=TRAINING,
     ),
 ]
+Shares = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--share",
+        metavar="CLASS=SHARE",
+        help="How frequent a class is among all records, as fraud=0.04, where you know it. The "
+        "classes that you do not name have the rest. May be given several times.",
+        rich_help_panel=TRAINING,
+    ),
+]
 Tune = Annotated[
     bool,
     typer.Option(
@@ -242,6 +254,25 @@ Json = Annotated[
     bool,
     typer.Option("--json", metavar="", help="One JSON object on stdout.", rich_help_panel=RESULT),
 ]
+
+
+def shares_of(given: Sequence[str]) -> dict[str, float] | None:
+    """What `--share CLASS=SHARE` says; None where nothing is given.
+
+    >>> shares_of(["fraud=0.04", "a=b=50%"])
+    {'fraud': 0.04, 'a=b': 0.5}
+    """
+    shares = {}
+    for one in given:
+        name, equals, text = one.rpartition("=")
+        try:
+            share = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            equals = ""
+        if not equals:
+            raise SettingError("--share", "CLASS=SHARE, such as fraud=0.04", one)
+        shares[name.strip()] = share
+    return shares or None
 
 
 def settings_of(changed: Sequence[str]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ class Recipe(_Strict):
     `rewrite` says texts otherwise for strong views: `context`, a folder of a masked language
     model, or the name of a function. `objective` replaces settings of the method's objective by
     name, choices written as `leaven methods --table` prints them:
-    `{"accept": ["AtLeast(0.8)", "LowEntropy(0.5)"]}`. With `tune` a method that can searches for
+    `{"accept": ["AtLeast(0.8)", "LowEntropy(0.5)"]}`. `shares` are those of the classes among all
+    records, where they are known: `{"fraud": 0.04}`. With `tune` a method that can searches for
     the settings of its parts, within the budget.
 
     >>> Recipe.from_toml(Recipe(method="fixmatch").to_toml()) == Recipe(method="fixmatch")
@@ -89,8 +91,8 @@ class Recipe(_Strict):
     >>> Recipe.from_toml('methd = "fixmatch"')
     Traceback (most recent call last):
     leaven.core.errors.UnknownNameError: 'recipe key' must be one of: budget, encoder, \
-method, modality, objective, pretext, rewrite, seed, task, training, tune. Got 'methd'. Did you \
-mean 'method'?
+method, modality, objective, pretext, rewrite, seed, shares, task, training, tune. Got 'methd'. \
+Did you mean 'method'?
     """
 
     task: str = "classification"
@@ -104,6 +106,7 @@ mean 'method'?
     tune: bool = False
     training: Training = Training()
     objective: dict[str, Setting] = Field(default_factory=dict)
+    shares: dict[str, float] = Field(default_factory=dict)
 
     @field_validator("budget")
     @classmethod
@@ -134,13 +137,18 @@ mean 'method'?
     def to_toml(self) -> str:
         """The whole recipe, defaults written out."""
         values = self.model_dump()
-        tables = {"training": values.pop("training"), "objective": values.pop("objective")}
+        tables = {name: values.pop(name) for name in ("training", "objective", "shares")}
         lines = [f"{key} = {_toml(value)}" for key, value in values.items()]
         for name, table in tables.items():
             if table:
                 lines += ["", f"[{name}]"]
-                lines += [f"{key} = {_toml(value)}" for key, value in table.items()]
+                lines += [f"{_key(key)} = {_toml(value)}" for key, value in table.items()]
         return "\n".join(lines) + "\n"
+
+
+def _key(name: str) -> str:
+    """Bare where TOML allows it: a class may be called anything."""
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _toml(name)
 
 
 def _toml(value: Setting) -> str:

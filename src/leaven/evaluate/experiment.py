@@ -30,7 +30,7 @@ from leaven.evaluate.decoding import decoded
 from leaven.evaluate.elsewhere import elsewhere
 from leaven.evaluate.folder import RunFolder
 from leaven.evaluate.growing import grow_problem
-from leaven.evaluate.shares import Shares, estimate_shares, expected_shares
+from leaven.evaluate.shares import Shares, estimate_shares, expected_shares, given_shares
 from leaven.evaluate.slices import Slice, parts_of, sliced
 from leaven.evaluate.stages import (
     Pace,
@@ -409,6 +409,7 @@ def _shift(found: Experiment, left_out: Floats) -> None:
     the classes' names tell what to expect of them; elsewhere "0" and "1" seldom answer a question.
     """
     classes, watcher = found.dataset.classes, found.predictors[found.baseline]
+    given = found.recipe.shares
     asked = sample(found.split.unlabelled, _FOR_SHARES, found.recipe.seed)
     found.shares = estimate_shares(
         left_out / watcher.temperature,
@@ -417,6 +418,7 @@ def _shift(found: Experiment, left_out: Floats) -> None:
         classes,
         found.recipe.seed,
         expected_shares(classes) if found.dataset.modality == "tabular" else None,
+        given_shares(given, classes) if given else None,
     )
     taught, shares = found.shares.labelled, found.shares.used
     found.predictors = {

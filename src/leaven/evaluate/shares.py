@@ -16,15 +16,16 @@ things tell how much of the estimate to trust:
   cannot tell: there the draws agree with each other, and are wrong together.
 
 The estimate is drawn towards the shares that are expected before any record is read, by as much as
-it strays, or by as much of the difference as is chance (James & Stein 1961), whichever is more. What
-still differs from these by less than 0.15 in total variation is not believed. Equal shares are
-expected, but where the two classes answer a question by yes and no (`class_names.saying_no`): there
-three in four are expected to be no.
+it strays, or by as much of the difference as is chance (James & Stein 1961), whichever is more.
+Equal shares are expected, and what still differs from them by less than 0.15 in total variation is
+not believed; but where two classes answer a question by yes and no (`class_names.saying_no`), three
+in four are expected to be no. Who knows the shares can give them instead.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,11 +35,12 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax, softmax
 from scipy.stats import f as f_distribution
 
+from leaven.core.errors import SettingError, UnknownNameError
 from leaven.core.wording import percent
 from leaven.learn.class_names import saying_no
 from leaven.learn.predictions import Floats, Ints
 
-__all__ = ["Shares", "drawn_evenly", "estimate_shares", "expected_shares"]
+__all__ = ["Shares", "drawn_evenly", "estimate_shares", "expected_shares", "given_shares"]
 
 _DRAWS = 30
 _MOST = 1500  # unlabelled records that are read
@@ -47,6 +49,7 @@ _MOST_CLASSES = 50
 _BIAS = 0.5  # spread of a class's bias before any record is seen, in nats
 _SHARPNESS = 0.5  # spread of the logarithm of the temperature
 _FLOOR = 1e-4
+_ROUNDED = 0.011  # that given shares may lack of 1, or have too much
 _NAMED, _STEPS = 0.4, 21
 _EVENLY = 0.8
 _SAME, _TIED = 0.5, 3  # of the classes, and classes at least, must have equally many labels
@@ -63,10 +66,11 @@ class Shares:
     """The classes' estimated shares among the unlabelled records.
 
     `labelled` (k,) are those of the labels, `expected` (k,) those expected before a record is read,
-    `estimated` (k,) with `low` and `high` (95 % of the draws), `trust` in [0, 1] how much of the
-    estimate is kept. `used` (k,) are those that predictions are made for: the estimated ones, but
-    not so far that a class is hardly ever named. Where labels were not drawn evenly they tell the
-    shares themselves: then all are `labelled`.
+    `estimated` (k,) with `low` and `high` (95 % of the draws, and the estimate itself), `trust` in
+    [0, 1] how much of the difference from the expected ones is kept. `used` (k,) are those that
+    predictions are made for: the estimated ones, but not so far that a class is hardly ever named.
+    Where labels were not drawn evenly they tell the shares themselves: then all are `labelled`.
+    Shares that were `given` are not estimated.
     """
 
     labelled: tuple[float, ...]
@@ -77,6 +81,7 @@ class Shares:
     used: tuple[float, ...]
     trust: float
     sentence: str
+    given: bool = False
 
     @property
     def shifted(self) -> bool:
@@ -115,6 +120,28 @@ def expected_shares(classes: tuple[str, ...]) -> Floats | None:
     return None if no is None else np.where(np.arange(2) == no, _NO, 1 - _NO)
 
 
+def given_shares(given: Mapping[str, float], classes: Sequence[str]) -> Floats:
+    """(k,) shares as they were given; classes that are not named have the rest in equal parts.
+
+    Raises UnknownNameError for a class that is not there, SettingError for shares that are none.
+
+    >>> given_shares({"fraud": 0.04}, ["fraud", "honest"]).tolist()
+    [0.04, 0.96]
+    """
+    for name, share in given.items():
+        if name not in classes:
+            raise UnknownNameError("share", name, classes)
+        if not 0 < share < 1:
+            raise SettingError("share", f"more than 0 and less than 1 for {name!r}", share)
+    rest, total = [name for name in classes if name not in given], sum(given.values())
+    left = 1 - total
+    if (rest and left <= 0) or (not rest and abs(left) > _ROUNDED):
+        wanted = "less than 1 together, for others are left" if rest else "1 together"
+        raise SettingError("share", wanted, f"{total:g}")
+    shares = np.array([given.get(name, left / max(len(rest), 1)) for name in classes])
+    return np.asarray(shares / shares.sum())
+
+
 def estimate_shares(
     left_out: Floats,
     targets: Ints,
@@ -122,6 +149,7 @@ def estimate_shares(
     classes: tuple[str, ...],
     seed: int = 0,
     expected: Floats | None = None,
+    given: Floats | None = None,
 ) -> Shares:
     """The shares of the classes among the unlabelled records.
 
@@ -131,10 +159,14 @@ def estimate_shares(
     targets : (n,) their classes.
     unlabelled : (u, k) outputs of the model for unlabelled records.
     expected : (k,) shares expected before any record is read; those of the labels where not given.
+    given : (k,) shares that are known; then nothing is estimated.
     """
     k = len(classes)
     counts = np.bincount(targets, minlength=k)
     labelled = counts / max(counts.sum(), 1)
+    if given is not None:
+        return _as_given(labelled, given, unlabelled)
+    least = _APART if expected is None else 0.0  # there is nothing special about three in four
     expected = labelled if expected is None else expected
     if drawn_evenly(counts) < _EVENLY:
         return _as_labelled(labelled, "The labels' own shares are taken for those of all records.")
@@ -158,21 +190,34 @@ def estimate_shares(
         _shown(softmax(left_out, axis=1), targets, softmax(asked, axis=1), expected),
     )
     trust *= 1.0 if k == 2 else _OF_SEVERAL
-    if np.abs(middle - expected).sum() / 2 < _APART:
+    if np.abs(middle - expected).sum() / 2 < least:
         trust = 0.0
     estimated = np.maximum(expected + trust * (middle - expected), _FLOOR)
     estimated /= estimated.sum()
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
+    low, high = np.minimum(low, estimated), np.maximum(high, estimated)
     used = _used(asked, labelled, estimated)
     return Shares(
-        *map(_plain, (labelled, expected, estimated, low, high, used)), trust,
-        _sentence(expected, estimated, low, high, trust, classes),
+        _plain(labelled), _plain(expected), _plain(estimated), _plain(low), _plain(high),
+        _plain(used), trust, _sentence(expected, estimated, low, high, trust, classes),
     )  # fmt: skip
 
 
 def _as_labelled(labelled: Floats, sentence: str) -> Shares:
     told = _plain(labelled)
     return Shares(told, told, told, told, told, told, 0.0, sentence)
+
+
+def _as_given(labelled: Floats, given: Floats, unlabelled: Floats) -> Shares:
+    taught = np.maximum(labelled, _FLOOR)
+    used = _used(unlabelled, taught / taught.sum(), given) if len(unlabelled) else given
+    told = _plain(given)
+    return Shares(
+        _plain(labelled), told, told, told, told, _plain(used), 1.0,
+        "The classes' shares are those that were given. Predictions are made for them, as far as "
+        "every class is still named; --decide balanced takes all classes for equal.",
+        given=True,
+    )  # fmt: skip
 
 
 def _kept(squared: float, variance: float) -> float:
@@ -183,11 +228,11 @@ def _kept(squared: float, variance: float) -> float:
 def _shown(left_out: Floats, targets: Ints, asked: Floats, expected: Floats) -> float:
     """How much of the difference between what is said of labelled and unlabelled records is shift.
 
-    Of the `expected` shares (k,) the mean of `asked` (u, k) is that of `left_out` (n, k), each class
-    with its share, but for the chance of which records have labels. The squared distance of the
-    means is held against the variance within classes; its degrees of freedom are fewer than k - 1
-    where only some classes are confused (Box 1954). Returns 0 where such a distance is seen in more
-    than one of ten cases of the expected shares.
+    Of the `expected` shares (k,) the mean of `asked` (u, k) is that of `left_out` (n, k), each
+    class with its share, but for the chance of which records have labels. The squared distance of
+    the means is held against the variance within classes; its degrees of freedom are fewer than
+    k - 1 where only some classes are confused (Box 1954). Returns 0 where such a distance is seen
+    in more than one of ten cases of the expected shares.
     """
     k = left_out.shape[1]
     mean = np.array([left_out[targets == c].mean(0) for c in range(k)])
@@ -267,7 +312,8 @@ def _sentence(
             "Labels were drawn evenly, and what the model says of the unlabelled records does not "
             f"tell the shares. As {classes[first]!r} answers no, where yes is mostly the rarer, "
             f"predictions are made as if it were {percent(float(expected[first]))} of the records, "
-            "as far as every class is still named; --decide balanced takes both classes for equal."
+            "as far as every class is still named. Where you know the share, fit with --share; "
+            "--decide balanced takes both classes for equal."
         )
     if not trust:
         return (

@@ -17,11 +17,9 @@ from collections.abc import Sequence
 __all__ = ["saying_no", "spoken"]
 
 _LEAST = 2  # letters of a word that says something
-#: Answers that stand for "there is nothing", each with those that stand for "there is".
-_ANSWERS = (
-    ({"0", "0.0", "no", "n", "false", "f"}, {"1", "1.0", "yes", "y", "true", "t"}),
-    ({"normal", "ok", "good", "healthy", "benign", "regular", "legitimate", "genuine", "none"}, None),
-)
+#: Words for "there is none of it", and those of an answer that goes with the first ones alone.
+_NONE = {"normal", "ok", "good", "healthy", "benign", "regular", "legitimate", "genuine", "none"}
+_NO, _YES = {"0", "0.0", "no", "n", "false", "f"}, {"1", "1.0", "yes", "y", "true", "t"}
 _MOST = 0.9  # of the names have such a word: among many a code may be, as "W2" among intents
 
 
@@ -54,9 +52,8 @@ def saying_no(classes: Sequence[str]) -> int | None:
     if len(classes) != 2:
         return None
     words = [name.strip().lower() for name in classes]
-    for nothing, something in _ANSWERS:
-        for one, other in ((0, 1), (1, 0)):
-            if words[one] in nothing and words[other] not in nothing:
-                if something is None or words[other] in something:
-                    return one
+    for one, other in ((0, 1), (1, 0)):
+        answers = words[one] in _NO and words[other] in _YES
+        if answers or (words[one] in _NONE and words[other] not in _NONE):
+            return one
     return None
