@@ -88,10 +88,10 @@ def test_no_class_is_given_up_where_the_model_is_sure_of_little():
     left_out, y, pool = problem(100, 0.03, sharpness=1.2)
     found = estimate_shares(left_out, y, pool, ("no", "yes"))
     assert found.estimated[1] < 0.15
-    named = (pool + np.log(np.divide(found.used, found.labelled))).argmax(1).mean()
+    named = (pool + np.log(np.divide(found.used(pool), found.labelled))).argmax(1).mean()
     plain = (pool + np.log(np.divide(found.estimated, found.labelled))).argmax(1).mean()
     assert named >= 0.4 * found.estimated[1] > plain
-    assert found.estimated[1] < found.used[1] < 0.5
+    assert found.estimated[1] < found.used(pool)[1] < 0.5
 
 
 def taught(per, shares, seed, apart=2.0, width=8):
@@ -138,7 +138,7 @@ def gains(per, seeds):
         for seed in range(seeds):
             left_out, y, pool, test, truth = taught(per, shares, seed)
             names = tuple(map(str, range(len(shares))))
-            used = estimate_shares(left_out, y, pool, names, seed).used
+            used = estimate_shares(left_out, y, pool, names, seed).used(pool)
             plain, ours, best = (
                 100 * ((test + np.log(np.multiply(one, len(shares)))).argmax(1) == truth).mean()
                 for one in (np.full(len(shares), 1 / len(shares)), used, shares)
@@ -185,7 +185,7 @@ def test_where_records_tell_nothing_most_answers_are_expected_to_be_no():
     assert found.estimated == pytest.approx((0.75, 0.25))
     assert "'no'" in found.sentence
     assert found.low[0] <= 0.75 <= found.high[0]
-    named = (pool + np.log(np.divide(found.used, found.labelled))).argmax(1).mean()
+    named = (pool + np.log(np.divide(found.used(pool), found.labelled))).argmax(1).mean()
     assert 0.1 <= named < 0.4, "a yes is rarer, and named all the same"
 
 
@@ -204,16 +204,13 @@ def test_names_do_not_count_where_labels_tell_the_shares_themselves():
 
 def test_shares_that_are_given_are_taken():
     left_out, y, pool = problem(4, 0.3)
-    found = estimate_shares(left_out, y, pool, ("no", "yes"), given=np.array([0.9, 0.1]))
-    assert found.estimated == (0.9, 0.1)
-    assert found.given
-    kept = np.r_[np.arange(3), 4]
-    found = estimate_shares(
-        left_out[kept], y[kept], pool, ("no", "yes"), given=np.array([0.9, 0.1])
-    )
-    assert found.estimated == (0.9, 0.1), "also where labels say something else"
-    found = estimate_shares(left_out, y, pool[:0], ("no", "yes"), given=np.array([0.9, 0.1]))
-    assert found.used == (0.9, 0.1)
+    three = np.r_[np.arange(3), 4]
+    for records, others in ((three, pool), (np.arange(8), pool[:0])):
+        told = (left_out[records], y[records], others, ("no", "yes"))
+        found = estimate_shares(*told, given=np.array([0.9, 0.1]))
+        assert found.given
+        assert found.estimated == (0.9, 0.1), "whatever labels or records say"
+    assert found.used(pool[:0]) == (0.9, 0.1)
 
 
 def test_given_shares_are_checked():

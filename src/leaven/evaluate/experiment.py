@@ -408,21 +408,24 @@ def _shift(found: Experiment, left_out: Floats) -> None:
     The supervised arm tells the shares: others may have been held to those of the labels. In tables
     the classes' names tell what to expect of them; elsewhere "0" and "1" seldom answer a question.
     """
-    classes, watcher = found.dataset.classes, found.predictors[found.baseline]
-    given = found.recipe.shares
+    classes, given, arms = found.dataset.classes, found.recipe.shares, found.predictors
     asked = sample(found.split.unlabelled, _FOR_SHARES, found.recipe.seed)
+    said = {
+        arm: one.network.logits(found.arrays, asked) / one.temperature for arm, one in arms.items()
+    }
     found.shares = estimate_shares(
-        left_out / watcher.temperature,
+        left_out / arms[found.baseline].temperature,
         found.targets,
-        watcher.network.logits(found.arrays, asked) / watcher.temperature,
+        said[found.baseline],
         classes,
         found.recipe.seed,
         expected_shares(classes) if found.dataset.modality == "tabular" else None,
         given_shares(given, classes) if given else None,
     )
-    taught, shares = found.shares.labelled, found.shares.used
+    taught = found.shares.labelled
     found.predictors = {
-        arm: replace(one, taught=taught, shares=shares) for arm, one in found.predictors.items()
+        arm: replace(one, taught=taught, shares=found.shares.used(said[arm]))
+        for arm, one in arms.items()
     }
 
 

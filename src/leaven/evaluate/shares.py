@@ -67,10 +67,9 @@ class Shares:
 
     `labelled` (k,) are those of the labels, `expected` (k,) those expected before a record is read,
     `estimated` (k,) with `low` and `high` (95 % of the draws, and the estimate itself), `trust` in
-    [0, 1] how much of the difference from the expected ones is kept. `used` (k,) are those that
-    predictions are made for: the estimated ones, but not so far that a class is hardly ever named.
-    Where labels were not drawn evenly they tell the shares themselves: then all are `labelled`.
-    Shares that were `given` are not estimated.
+    [0, 1] how much of the difference from the expected ones is kept. Where labels were not drawn
+    evenly they tell the shares themselves: then all are `labelled`. Shares that were `given` are
+    not estimated.
     """
 
     labelled: tuple[float, ...]
@@ -78,7 +77,6 @@ class Shares:
     estimated: tuple[float, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
-    used: tuple[float, ...]
     trust: float
     sentence: str
     given: bool = False
@@ -87,6 +85,25 @@ class Shares:
     def shifted(self) -> bool:
         """Whether the estimate differs from the labels' shares."""
         return self.estimated != self.labelled
+
+    def used(self, outputs: Floats) -> tuple[float, ...]:
+        """(k,) shares that a model with these outputs (u, k) for unlabelled records predicts for.
+
+        They are on the way from the labels' shares to the estimated ones, as far as every class is
+        still named. For a model that is sure of little the likeliest class is the commonest,
+        whatever the record: right most often, and of no use. So each class is to be named at least
+        0.4 times as often as it is there.
+        """
+        if not self.shifted or not len(outputs):
+            return self.estimated
+        estimated, labelled = np.array(self.estimated), np.maximum(self.labelled, _FLOOR)
+        ratio, k = np.log(estimated / labelled), len(labelled)
+        for part in np.linspace(1, 0, _STEPS):
+            named = np.bincount((outputs + part * ratio).argmax(1), minlength=k) / len(outputs)
+            if (named >= _NAMED * estimated).all():
+                break
+        used = labelled * np.exp(part * ratio)
+        return _plain(used / used.sum())
 
 
 def drawn_evenly(counts: npt.ArrayLike) -> float:
@@ -165,7 +182,7 @@ def estimate_shares(
     counts = np.bincount(targets, minlength=k)
     labelled = counts / max(counts.sum(), 1)
     if given is not None:
-        return _as_given(labelled, given, unlabelled)
+        return _as_given(labelled, given)
     least = _APART if expected is None else 0.0  # there is nothing special about three in four
     expected = labelled if expected is None else expected
     if drawn_evenly(counts) < _EVENLY:
@@ -196,28 +213,24 @@ def estimate_shares(
     estimated /= estimated.sum()
     low, high = np.percentile(found, [2.5, 97.5], axis=0)
     low, high = np.minimum(low, estimated), np.maximum(high, estimated)
-    used = _used(asked, labelled, estimated)
     return Shares(
-        _plain(labelled), _plain(expected), _plain(estimated), _plain(low), _plain(high),
-        _plain(used), trust, _sentence(expected, estimated, low, high, trust, classes),
+        _plain(labelled), _plain(expected), _plain(estimated), _plain(low), _plain(high), trust,
+        _sentence(expected, estimated, low, high, trust, classes),
     )  # fmt: skip
 
 
 def _as_labelled(labelled: Floats, sentence: str) -> Shares:
     told = _plain(labelled)
-    return Shares(told, told, told, told, told, told, 0.0, sentence)
+    return Shares(told, told, told, told, told, 0.0, sentence)
 
 
-def _as_given(labelled: Floats, given: Floats, unlabelled: Floats) -> Shares:
-    taught = np.maximum(labelled, _FLOOR)
-    used = _used(unlabelled, taught / taught.sum(), given) if len(unlabelled) else given
+def _as_given(labelled: Floats, given: Floats) -> Shares:
     told = _plain(given)
-    return Shares(
-        _plain(labelled), told, told, told, told, _plain(used), 1.0,
+    sentence = (
         "The classes' shares are those that were given. Predictions are made for them, as far as "
-        "every class is still named; --decide balanced takes all classes for equal.",
-        given=True,
-    )  # fmt: skip
+        "every class is still named; --decide balanced takes all classes for equal."
+    )
+    return Shares(_plain(labelled), told, told, told, told, 1.0, sentence, given=True)
 
 
 def _kept(squared: float, variance: float) -> float:
@@ -249,21 +262,6 @@ def _shown(left_out: Floats, targets: Ints, asked: Floats, expected: Floats) -> 
     if ratio < f_distribution.isf(_CHANCE, freedom, freedom * inner):
         return 0.0
     return _kept(squared, variance / worth)
-
-
-def _used(outputs: Floats, labelled: Floats, estimated: Floats) -> Floats:
-    """(k,) shares on the way to the estimated ones, as far as every class is still named.
-
-    For one sure of little the likeliest class is the commonest, whatever the record: right most
-    often, and of no use. So each class is to be named at least 0.4 times as often as it is there.
-    """
-    ratio, k = np.log(estimated / labelled), len(labelled)
-    for part in np.linspace(1, 0, _STEPS):
-        named = np.bincount((outputs + part * ratio).argmax(1), minlength=k) / len(outputs)
-        if (named >= _NAMED * estimated).all():
-            break
-    used = labelled * np.exp(part * ratio)
-    return np.asarray(used / used.sum())
 
 
 def _calibration(outputs: Floats, targets: Ints) -> tuple[float, Floats]:

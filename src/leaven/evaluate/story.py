@@ -167,8 +167,9 @@ def _shares(found: Experiment) -> dict[str, Any]:
     shares = asdict(found.shares)
     if found.shares.shifted:
         k = len(found.dataset.classes)
-        ratio = np.asarray(found.shares.used) / np.maximum(found.shares.labelled, 1e-6)
-        said = (found.probabilities[found.verdict.kept] * ratio).argmax(1)
+        kept = found.verdict.kept
+        ratio = np.asarray(found.predictors[kept].shares) / np.maximum(found.shares.labelled, 1e-6)
+        said = (found.probabilities[kept] * ratio).argmax(1)
         hits = np.bincount(found.targets, said == found.targets, k)
         recall = hits / np.maximum(np.bincount(found.targets, minlength=k), 1)
         shares["accuracy"] = float(np.asarray(found.shares.estimated) @ recall)
