@@ -18,9 +18,11 @@ from scipy.sparse.csgraph import connected_components
 from leaven.core.errors import SettingError
 from leaven.data.dataset import Dataset, Index
 
-__all__ = ["Split", "split", "unit_numbers"]
+__all__ = ["HOLDOUT", "HOLDOUT_OF_QUICK", "Split", "split", "unit_numbers"]
 
-_LEAST_FOR_HOLDOUT = 500
+#: Labelled records from which on some judge and never teach: of a method that trains by steps,
+#: which would have to share its time among the folds, and of one that does not.
+HOLDOUT, HOLDOUT_OF_QUICK = 500, 5000
 _LEAST_OF_A_CLASS = 10
 _FOLDS = 4
 
@@ -71,11 +73,12 @@ def split(
     *,
     seed: int = 0,
     strategy: str | None = None,
+    enough: int = HOLDOUT,
 ) -> Split:
     """Draw a split.
 
-    From 500 labelled records on, with at least 10 of each class, a fifth (at most 5000) is the
-    holdout and a tenth (50 to 2000) the calibration part. With fewer, four folds serve: every
+    From `enough` labelled records on, with at least 10 of each class, a fifth (at most 5000) is
+    the holdout and a tenth (50 to 2000) the calibration part. With fewer, four folds serve: every
     labelled record both teaches and, out of fold, judges.
 
     Parameters
@@ -89,7 +92,7 @@ def split(
     numbers = unit_numbers(dataset, grouped=strategy == "grouped")
     labelled = dataset.labelled
     units = _units(dataset, labelled, numbers, strategy, seed)
-    parts = _parts(dataset, labelled, units, strategy)
+    parts = _parts(dataset, labelled, units, strategy) if len(labelled) >= enough else None
     folds: tuple[Index, ...] = ()
     if parts is not None:
         train, calibration, judges = parts
@@ -99,7 +102,7 @@ def split(
         train, calibration, judges = labelled, np.zeros(0, np.int64), np.zeros(0, np.int64)
         rule = "folds"
         folds, why = _folds(dataset, units, strategy)
-        why = _why_folds(dataset, labelled) + why
+        why = _why_folds(dataset, labelled, enough) + why
     how = {
         "stratified": "Each part has the classes in their shares.",
         "grouped": "Groups are whole: no group is in two parts.",
@@ -200,11 +203,11 @@ def _moments(dataset: Dataset) -> npt.NDArray[np.float64]:
 def _parts(
     dataset: Dataset, labelled: Index, units: _Units, strategy: str
 ) -> tuple[Index, Index, Index] | None:
-    """Train, calibration and holdout; None where the labelled are too few for them."""
+    """Train, calibration and holdout; None where a class has too few for them."""
     n = len(labelled)
     counts = np.bincount(dataset.targets[labelled], minlength=len(dataset.classes))
     counts = counts[counts > 0]
-    if n < _LEAST_FOR_HOLDOUT or counts.min() < _LEAST_OF_A_CLASS:
+    if counts.min() < _LEAST_OF_A_CLASS:
         return None
     held = min(n // 5, 5000)
     tuned = max(50, min(n // 10, 2000))
@@ -245,11 +248,11 @@ def _joined(units: _Units, mask: npt.NDArray[np.bool_]) -> Index:
     return np.concatenate(chosen) if chosen else np.zeros(0, np.int64)
 
 
-def _why_folds(dataset: Dataset, labelled: Index) -> str:
-    if len(labelled) < _LEAST_FOR_HOLDOUT:
+def _why_folds(dataset: Dataset, labelled: Index, enough: int) -> str:
+    if len(labelled) < enough:
         return (
             f"{len(labelled)} labelled records are too few for a holdout of their own "
-            f"(it takes {_LEAST_FOR_HOLDOUT}). "
+            f"(it takes {enough}). "
         )
     counts = np.bincount(dataset.targets[labelled], minlength=len(dataset.classes))
     least = int(np.argmin(np.where(counts > 0, counts, counts.max() + 1)))

@@ -16,7 +16,7 @@ from leaven.core.recipe import Recipe
 from leaven.data.arrays import Arrays
 from leaven.data.checks import check
 from leaven.data.dataset import Dataset, Finding, Index
-from leaven.data.splits import Split, split
+from leaven.data.splits import HOLDOUT, HOLDOUT_OF_QUICK, Split, split
 from leaven.evaluate.affording import with_members
 from leaven.evaluate.calibration import (
     apply,
@@ -132,7 +132,9 @@ def experiment(
     yield Progress("reading the records")
     front = start.front if start else Front.describe(dataset, extractor)
     dataset, arrays = decoded(dataset, front, folder, rewriting)
-    parts = split(dataset, seed=recipe.seed)
+    chosen = plan(recipe, dataset, extractor is not None, start=start)
+    enough = HOLDOUT if METHODS[chosen.recipe.method].stepped else HOLDOUT_OF_QUICK
+    parts = split(dataset, seed=recipe.seed, enough=enough)
     yield Progress("checking the data")
     findings = check(dataset, arrays, parts)  # those made while reading are among them
     if start is not None:
@@ -140,7 +142,6 @@ def experiment(
     yield Progress("weighing what the unlabelled records can teach")
     advice = _advice(dataset, arrays, front, folder)
     yield Progress("finding the pace")
-    chosen = plan(recipe, dataset, extractor is not None, start=start)
     found = Experiment(dataset, arrays, chosen, parts, findings, start, advice=advice)
     work = _Work.begin(found, front, folder)
     if work.pace.final < chosen.steps:
@@ -408,7 +409,7 @@ def _shift(found: Experiment, left_out: Floats) -> None:
     The supervised arm tells the shares: others may have been held to those of the labels. In tables
     the classes' names tell what to expect of them; elsewhere "0" and "1" seldom answer a question.
     """
-    classes, given, arms = found.dataset.classes, found.recipe.shares, found.predictors
+    dataset, given, arms = found.dataset, found.recipe.shares, found.predictors
     asked = sample(found.split.unlabelled, _FOR_SHARES, found.recipe.seed)
     said = {
         arm: one.network.logits(found.arrays, asked) / one.temperature for arm, one in arms.items()
@@ -417,10 +418,11 @@ def _shift(found: Experiment, left_out: Floats) -> None:
         left_out / arms[found.baseline].temperature,
         found.targets,
         said[found.baseline],
-        classes,
+        dataset.classes,
         found.recipe.seed,
-        expected_shares(classes) if found.dataset.modality == "tabular" else None,
-        given_shares(given, classes) if given else None,
+        counts=np.bincount(dataset.targets[dataset.labelled], minlength=len(dataset.classes)),
+        expected=expected_shares(dataset.classes) if dataset.modality == "tabular" else None,
+        given=given_shares(given, dataset.classes) if given else None,
     )
     taught = found.shares.labelled
     found.predictors = {

@@ -165,6 +165,8 @@ def estimate_shares(
     unlabelled: Floats,
     classes: tuple[str, ...],
     seed: int = 0,
+    *,
+    counts: Ints | None = None,
     expected: Floats | None = None,
     given: Floats | None = None,
 ) -> Shares:
@@ -175,11 +177,12 @@ def estimate_shares(
     left_out : (n, k) outputs for labelled records by models that were not taught them.
     targets : (n,) their classes.
     unlabelled : (u, k) outputs of the model for unlabelled records.
+    counts : (k,) all labelled records of each class; those of `targets` where not given.
     expected : (k,) shares expected before any record is read; those of the labels where not given.
     given : (k,) shares that are known; then nothing is estimated.
     """
-    k = len(classes)
-    counts = np.bincount(targets, minlength=k)
+    k, judged = len(classes), np.bincount(targets, minlength=len(classes))
+    counts = judged if counts is None else counts
     labelled = counts / max(counts.sum(), 1)
     if given is not None:
         return _as_given(labelled, given)
@@ -188,14 +191,15 @@ def estimate_shares(
     if drawn_evenly(counts) < _EVENLY:
         return _as_labelled(labelled, "The labels' own shares are taken for those of all records.")
     few = f"Labels were drawn evenly; with {len(unlabelled)} unlabelled records of {k} classes "
-    if len(unlabelled) < _LEAST or k > _MOST_CLASSES or counts.min() < 2:
+    if len(unlabelled) < _LEAST or k > _MOST_CLASSES or judged.min() < 2:
         return _as_labelled(labelled, few + "the true shares are not estimated.")
     rng = np.random.default_rng([seed, 11])
     asked = unlabelled[rng.permutation(len(unlabelled))[:_MOST]]
     members = [np.flatnonzero(targets == c) for c in range(k)]
+    sizes = np.maximum(np.rint(labelled * len(targets)), 1).astype(np.int64)  # as it was taught
     draws = []
     for _ in range(_DRAWS):
-        drawn = np.concatenate([rng.choice(own, len(own)) for own in members])
+        drawn = np.concatenate([rng.choice(*one) for one in zip(members, sizes, strict=True)])
         sharpness, bias = _calibration(left_out[drawn], targets[drawn])
         pseudo = len(asked) * (k - 1) / len(targets) * expected
         draws.append(_most_likely(softmax(asked * sharpness + bias, axis=1), labelled, pseudo))
