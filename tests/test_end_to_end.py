@@ -429,6 +429,20 @@ def test_without_unlabelled_records_the_supervised_counterpart_is_fitted(
         assert pq.read_table(run.folder / "predictions.parquet").num_rows == 0
 
 
+def test_all_labels_teach_a_method_that_needs_no_steps(tmp_path: Path):
+    """Folds would take most of the time of one that does: it keeps a holdout of its own."""
+    rng, y = np.random.default_rng(0), np.arange(700) % 3
+    x = rng.normal(size=(700, 4)) + 2 * np.eye(3, 4)[y]
+    x[y == 2] = x[np.flatnonzero(y == 2)[np.arange((y == 2).sum()) % 8]]  # not to be dealt evenly
+    dataset = Dataset.from_arrays(x, [str(c) if i < 600 else None for i, c in enumerate(y)])
+    for method, rule, taught in (("ridge", "folds", 600), ("fixmatch", "holdout", 420)):
+        run = leaven.fit(dataset, method=method, budget="2steps", out=tmp_path / method)
+        assert run.story["split"]["rule"] == rule
+        assert abs(run.story["split"]["train"] - taught) < 40
+        # What it was taught are the shares of all labels, and not of those that judge it.
+        assert run.predictor.taught == pytest.approx((1 / 3,) * 3, abs=1e-5)
+
+
 def test_a_required_verdict_that_does_not_hold_is_exit_one(wine: Path, home: Path):
     words = ("--label", "cultivar", "--method", "logistic", "--require", "better")
     assert fit(wine, home, *words, code=1)["verdict"]["outcome"] != "better"

@@ -118,6 +118,11 @@ def test_large_splits_are_stratified(n: int, k: int, seed: int) -> None:
     assert len(s.proxy) == 30
     other = split(dataset, seed=seed + 1)
     assert not np.array_equal(other.holdout, s.holdout), "the seed counts"
+    quick = split(dataset, seed=seed, enough=n + 1)
+    check_rules(dataset, quick)
+    assert quick.rule == "folds"
+    assert len(quick.train) == n, "where folds take little time all labels teach"
+    assert f"(it takes {n + 1})" in quick.reason
 
 
 def test_folds_have_each_class_in_its_share() -> None:
