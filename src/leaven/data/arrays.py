@@ -21,7 +21,7 @@ import torch
 from leaven.core.errors import DataError
 from leaven.core.files import read_bytes, reading, write_bytes, writing
 
-__all__ = ["SHARED", "Arrays", "Batch"]
+__all__ = ["SHARED", "Arrays", "Batch", "Remembered"]
 
 #: How the name of an array begins that all records share.
 SHARED = "@"
@@ -30,9 +30,15 @@ SHARED = "@"
 #: shared ones.
 Batch = dict[str, torch.Tensor]
 
+#: Features of the records (n, width), and which parts of them are known.
+Remembered = tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]
+
 
 class Arrays:
     """Named arrays whose first axis counts the records, and shared ones.
+
+    `remembered` are features that fixed encoders made of these records, by what tells one encoder
+    from another; None where none are kept, see `leaven.learn.remembered`.
 
     >>> arrays = Arrays({"numeric": np.zeros((5, 2), np.float32)})
     >>> len(arrays), arrays.batch(np.array([0, 3]))["numeric"].shape
@@ -45,6 +51,7 @@ class Arrays:
             raise DataError(f"arrays of one set must have equal length. Got {sizes}.")
         self._named = dict(named)
         self._size = next(iter(sizes.values()))
+        self.remembered: dict[bytes, Remembered] | None = None
 
     def __len__(self) -> int:
         """The number of records (not of arrays)."""

@@ -34,6 +34,7 @@ def decoded(
         arrays.save(home)
         arrays = Arrays.open(home) or arrays
         folder.tick()
+    arrays.remembered = {}  # the fits ask for the same features many times
     return _without(dataset, rejected), arrays
 
 

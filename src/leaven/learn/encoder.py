@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -15,6 +16,7 @@ from leaven.core.registry import Registry
 from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.data.modality import Spec
+from leaven.learn.remembered import fixed, remembered
 
 __all__ = [
     "ENCODERS",
@@ -141,8 +143,23 @@ def encode(
 
     `plain` is the modality's unchanged view. Works in blocks, so that memory stays bounded (in one
     where records share a graph, which is read whole for each); a result of more than `IN_MEMORY`
-    bytes is a map of a file that goes with it.
+    bytes is a map of a file that goes with it. Features of a fixed encoder are made once where the
+    arrays remember them.
     """
+    if isinstance(encoder, Encoder) and fixed(encoder):
+        name = f"{encoder.name} {json.dumps(encoder.config, sort_keys=True)}"
+        known = remembered(
+            name, encoder, arrays, index, encoder.width,
+            lambda rows: _encode(encoder, arrays, rows, plain, block),
+        )  # fmt: skip
+        if known is not None:
+            return known
+    return _encode(encoder, arrays, index, plain, block)
+
+
+def _encode(
+    encoder: nn.Module, arrays: Arrays, index: Index, plain: Any, block: int
+) -> np.ndarray[Any, np.dtype[np.float32]]:
     if arrays.shared:
         block = max(block, len(index))
     device = next(iter([*encoder.parameters(), *encoder.buffers()])).device

@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Method", "Problem", "Step"]
 
 
-_ENOUGH = 1000  # records that statistics can be learnt from without the labelled ones
+#: Records that statistics can be learnt from without the labelled ones: so many, or so many times
+#: as many as these.
+_ENOUGH, _TIMES = 1000, 4
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Problem:
         if self.start is not None:
             return renewed(self.start)
         known = self.common
-        if len(known) < _ENOUGH:
+        if len(known) < min(_ENOUGH, _TIMES * len(self.train)):
             known = np.sort(np.concatenate([self.train, self.unlabelled]))
         key = hashlib.sha256(f"{self.encoder} {self.seed} ".encode() + known.tobytes()).digest()
         if key not in self.prepared:

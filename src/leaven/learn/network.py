@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -20,12 +21,15 @@ from leaven.data.modality import MODALITIES
 from leaven.learn.adapt import adapters_of, add_adapters
 from leaven.learn.encoder import ENCODERS, Encoder, encode
 from leaven.learn.head import HEADS, Head
+from leaven.learn.remembered import fixed
 from leaven.learn.tensor_file import load_tensors, save_tensors
 
 __all__ = ["FORMAT", "Network", "View"]
 
 #: A batch as an encoder is to see it.
 View = Callable[[Batch], Batch]
+
+_BLOCK = 1024  # records whose features a head is shown at once
 
 #: Counts up when a saved model's files change meaning.
 FORMAT = 1
@@ -81,8 +85,26 @@ class Network(nn.Module):
         `view` makes of a batch what is looked at; by default the records unchanged.
         """
         rows = np.arange(len(arrays)) if index is None else index
+        kept = arrays.remembered is not None and not arrays.shared
+        if view is None and kept and fixed(self.encoder):
+            return self._of_features(arrays, rows)
         view = view or MODALITIES[self.encoder.modality].plain
         return encode(self, arrays, rows, view).astype(np.float64)
+
+    @torch.inference_mode()
+    def _of_features(self, arrays: Arrays, rows: Index) -> np.ndarray[Any, Any]:
+        """The same by way of features, which may be remembered."""
+        features = encode(self.encoder, arrays, rows, MODALITIES[self.encoder.modality].plain)
+        device = next(iter([*self.parameters(), *self.buffers()])).device
+        was_training = self.training
+        self.eval()
+        parts = [
+            self.head(torch.from_numpy(np.ascontiguousarray(part)).to(device)).float().cpu().numpy()
+            for part in np.array_split(features, max(1, -(-len(features) // _BLOCK)))
+            if len(part)
+        ]
+        self.train(was_training)
+        return np.concatenate(parts or [np.zeros((0, 0))]).astype(np.float64)
 
     def save(self, folder: Path) -> None:
         """Write `model.safetensors` and `model.json`; the description comes last."""
