@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from leaven.data.dataset import Dataset
+from leaven.evaluate.report.slices import shares
 from leaven.evaluate.slices import corrected, parts_of, sliced
 
 
@@ -67,3 +71,22 @@ def test_corrected_p_values_are_never_smaller_and_keep_their_order(p_values):
     assert all(m >= p - 1e-6 for m, p in zip(mended, p_values, strict=True))
     order = np.argsort(p_values, kind="stable")
     assert (np.diff(np.array(mended)[order]) >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("told", "title"),
+    [
+        ({"trust": 0.6}, "The classes are not as frequent as their labels"),
+        ({"trust": 0.0}, "How frequent the classes are is guessed from their names"),
+        ({"trust": 1.0, "given": True}, "How frequent the classes are was given"),
+        ({"trust": 0.0, "shifted": False}, "How frequent the classes are"),
+    ],
+)
+def test_the_report_says_who_tells_the_shares(told: dict[str, Any], title: str):
+    pair, sentence = [0.75, 0.25], "So it is."
+    story = {"labelled": [0.5, 0.5], "estimated": pair, "low": pair, "high": pair}
+    story |= {"classes": ["no", "yes"], "sentence": sentence, "shifted": True} | told
+    shown = shares({"shares": story})
+    assert shown is not None
+    assert shown["title"] == title
+    assert [row["estimated"] for row in shown["rows"]] == (pair if story["shifted"] else [])

@@ -49,13 +49,20 @@ def shares(story: View) -> View | None:
         for name, labelled, estimated, low, high in zip(told["classes"], *columns, strict=False)
     ]
     return {
-        "title": "The classes are not as frequent as their labels"
-        if shifted
-        else "How frequent the classes are",
+        "title": _title(told) if shifted else "How frequent the classes are",
         "sentence": str(told["sentence"]),
         "expected": expected,
         "rows": rows[:_MOST_ROWS] if shifted else [],
     }
+
+
+def _title(told: View) -> str:
+    """Who says that the classes are not as frequent as their labels."""
+    if told.get("given"):
+        return "How frequent the classes are was given"
+    if not told.get("trust", 1):
+        return "How frequent the classes are is guessed from their names"
+    return "The classes are not as frequent as their labels"
 
 
 def _whole(row: object) -> bool:
