@@ -59,6 +59,11 @@ _ENCODER = (
     "of making them are in no row. Leaven reads the names of the classes of texts as well, where "
     "the set has names; no peer does"
 )
+_ANSWERS = (
+    "Of a table's two classes the one that says no (0, no, false, good, normal) is expected by "
+    "Leaven to be three in four where the labels hide the shares; no peer reads that. The rule was "
+    "made with earlier rows of these sets in view, its number was not fitted to them"
+)
 _GRAPH = (
     "In a graph the labels are drawn from all nodes that are not judged; the judged ones, without "
     "theirs, are among the unlabelled"
@@ -290,6 +295,8 @@ def _made(found: Summary, results: Path) -> str:
     lines.append(f"- {_PEERS}.")
     if settings["encoder"]:
         lines.append(f"- {_ENCODER.format(encoder=settings['encoder'])}.")
+    if "tabular" in found.modalities.values():
+        lines.append(f"- {_ANSWERS}.")
     if "graph" in found.modalities.values():
         lines.append(f"- {_GRAPH}.")
     command = f"{_command(found, results)}\npython -m benchmarks.table {results}"
