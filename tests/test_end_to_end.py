@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 import leaven
 from leaven import Dataset, Run
 from leaven.cli import app
+from leaven.cli.show import show_fit
 from leaven.core.errors import DataError, SettingError
 
 STORY = {"run", "dataset", "metrics", "baseline", "verdict"}
@@ -488,6 +489,17 @@ def test_given_shares_move_the_answers(tmp_path: Path):
         said = set(pd.read_csv(tmp_path / "p.csv")["prediction"])
         assert said == {"cracked", "whole"}, "no class is given up"
     assert right["--share", "cracked=12%"] > right[()] + 0.02
+
+
+def test_given_shares_count_where_nothing_can_be_judged(tmp_path: Path):
+    rng, y = np.random.default_rng(0), np.arange(150) % 2
+    labels = [str(c) if i < 2 else None for i, c in enumerate(y)]
+    dataset = Dataset.from_arrays(rng.normal(size=(150, 3)) + y[:, None], labels)
+    run = leaven.fit(dataset, method="ridge", shares={"1": 0.9}, out=tmp_path)
+    assert run.verdict.outcome == "unmeasured"
+    assert run.predictor.shares[1] > 0.5
+    assert "accuracy" not in run.story["shares"]
+    show_fit(run.story, run.folder / "report.html")
 
 
 def test_a_dataset_without_any_form_is_refused():

@@ -192,7 +192,8 @@ def show_fit(story: Item, report: Path) -> None:
         console.print()
     shares = story.get("shares") or {}
     if shares.get("shifted"):
-        expected = f" About {percent(shares['accuracy'])} will be right then."
+        right = shares.get("accuracy")
+        expected = "" if right is None else f" About {percent(right)} will be right then."
         say(console, plain(shares["sentence"]) + expected)
     _list(console, story.get("next") or ())
     say(console, f"Took    {duration(run.get('seconds'))}")

@@ -374,6 +374,8 @@ def _judge(found: Experiment, logits: dict[str, Floats], proxy: dict[str, list[F
     method, baseline = found.method, found.baseline
     if not len(found.rows):
         found.verdict = unmeasured(method=method, baseline=baseline)
+        if found.recipe.shares:
+            _shift(found, np.zeros((0, len(found.dataset.classes))))
         return
     parts_seen = parts_of(found.dataset, found.rows)
     ours, theirs = found.probabilities[method], found.probabilities[baseline]

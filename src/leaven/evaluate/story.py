@@ -165,7 +165,7 @@ def _shares(found: Experiment) -> dict[str, Any]:
         return {}
     assert found.verdict is not None
     shares = asdict(found.shares)
-    if found.shares.shifted:
+    if found.shares.shifted and len(found.rows):
         k = len(found.dataset.classes)
         kept = found.verdict.kept
         ratio = np.asarray(found.predictors[kept].shares) / np.maximum(found.shares.labelled, 1e-6)
