@@ -110,7 +110,7 @@ def found_with_both(
         found.append(one)
 
     with monkeypatch.context() as patch:
-        patch.setattr(experiment, "split", lambda dataset, seed: drawn)
+        patch.setattr(experiment, "split", lambda dataset, **how: drawn)
         patch.setattr(experiment, "_judge", watched)
         for labels in (y, wrong):
             dataset = Dataset.from_arrays(x, labels)

@@ -89,7 +89,7 @@ class Problem:
         if self.start is not None:
             return renewed(self.start)
         known = self.common
-        if len(known) < min(_ENOUGH, _TIMES * len(self.train)):
+        if len(known) < min(_ENOUGH, max(_TIMES * len(self.train), 1)):
             known = np.sort(np.concatenate([self.train, self.unlabelled]))
         key = hashlib.sha256(f"{self.encoder} {self.seed} ".encode() + known.tobytes()).digest()
         if key not in self.prepared:
