@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Method", "Problem", "Step"]
 
 
-#: Records that statistics can be learnt from without the labelled ones: so many, or so many times
-#: as many as these.
+#: Records that statistics can be learnt from without the labelled ones: so many or, where features
+#: need no training and so can be shared by all fits, so many times as many as these.
 _ENOUGH, _TIMES = 1000, 4
 
 
@@ -88,12 +88,12 @@ class Problem:
         """
         if self.start is not None:
             return renewed(self.start)
-        known = self.common
-        if len(known) < min(_ENOUGH, max(_TIMES * len(self.train), 1)):
+        known, kind = self.common, ENCODERS[self.encoder]
+        enough = max(min(_ENOUGH, _TIMES * len(self.train)), 1) if kind.ready else _ENOUGH
+        if len(known) < enough:
             known = np.sort(np.concatenate([self.train, self.unlabelled]))
         key = hashlib.sha256(f"{self.encoder} {self.seed} ".encode() + known.tobytes()).digest()
         if key not in self.prepared:
-            kind = ENCODERS[self.encoder]
             encoder = kind(**kind.configure(self.spec))
             encoder.prepare(self.arrays, known, self.seed)
             self.prepared.clear()  # one is enough, and they may be large
