@@ -413,11 +413,10 @@ def _shift(found: Experiment, left_out: Floats) -> None:
     """
     dataset, given, arms = found.dataset, found.recipe.shares, found.predictors
     asked = sample(found.split.unlabelled, _FOR_SHARES, found.recipe.seed)
-    said = {
-        arm: one.network.logits(found.arrays, asked) / one.temperature for arm, one in arms.items()
-    }
+    watcher = arms[found.baseline]
+    said = {found.baseline: watcher.network.logits(found.arrays, asked) / watcher.temperature}
     found.shares = estimate_shares(
-        left_out / arms[found.baseline].temperature,
+        left_out / watcher.temperature,
         found.targets,
         said[found.baseline],
         dataset.classes,
@@ -426,9 +425,12 @@ def _shift(found: Experiment, left_out: Floats) -> None:
         expected=expected_shares(dataset.classes) if dataset.modality == "tabular" else None,
         given=given_shares(given, dataset.classes) if given else None,
     )
-    taught = found.shares.labelled
+    for arm, one in arms.items():
+        if found.shares.shifted and arm not in said:
+            said[arm] = one.network.logits(found.arrays, asked) / one.temperature
+    taught, none = found.shares.labelled, np.zeros((0, len(dataset.classes)))
     found.predictors = {
-        arm: replace(one, taught=taught, shares=found.shares.used(said[arm]))
+        arm: replace(one, taught=taught, shares=found.shares.used(said.get(arm, none)))
         for arm, one in arms.items()
     }
 
