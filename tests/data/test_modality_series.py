@@ -48,12 +48,19 @@ def ramp(n: int = 5, steps: int = 20, own: int = 20) -> Series:
     return Series(values, there.contiguous())
 
 
+def test_lengths_that_differ_have_a_usual_one():
+    lengths = [*range(10, 31), 2000]
+    spec = SERIES.describe(dataset_of(*(np.arange(float(n)) for n in lengths)))
+    assert (spec["length"], spec["usual"]) == (30, 20)
+
+
 def test_length_is_of_all_but_the_longest_and_bounded():
     records = [np.arange(10.0)] * 99 + [np.arange(500.0)]
     assert SERIES.describe(dataset_of(*records)) == {
         "column": "series",
         "channels": 1,
         "length": 10,
+        "usual": 0,
     }
     assert SERIES.describe(dataset_of(np.arange(5000.0)))["length"] == 1024
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from sklearn.linear_model import RidgeClassifierCV
@@ -53,6 +54,35 @@ def test_features_are_the_definition(channels: int, steps: int):
     np.testing.assert_allclose(found, wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_of_a_short_series_only_its_own_steps_count(channels: int):
+    rng = np.random.default_rng(0)
+    series = rng.integers(-40, 40, (5, channels, 21)) / 4
+    own = np.array([21, 1, 9, 14, 17])
+    series *= np.arange(21) < own[:, None, None]
+    kernels = KernelsOfTime(channels, 21, 3)
+    given = torch.from_numpy(series).float(), torch.from_numpy(own)
+    kernels.learn(given[0], rng, given[1])
+    learnt = kernels.biases.double().numpy(), kernels.chosen.numpy()
+    wanted = [
+        plain_features(one[None, :, :steps], kernels.dilations, *learnt)[0]
+        for one, steps in zip(series, own, strict=True)
+    ]
+    found = kernels(*given)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert torch.equal(found[3:4], kernels(given[0][3:4], given[1][3:4]))  # whoever is beside it
+
+
+def test_biases_are_quantiles_of_own_steps():
+    series = torch.ones(50, 1, 40)
+    series[:, :, 5:] = 0  # of ones and their ends: beyond the fifth step no kernel finds anything
+    kernels = KernelsOfTime(1, 40, 9)
+    kernels.learn(series, np.random.default_rng(0), torch.full((50,), 5))
+    alone = KernelsOfTime(1, 40, 9)
+    alone.learn(series[:, :, :5], np.random.default_rng(0))
+    assert torch.equal(kernels.biases, alone.biases)
+
+
 def test_there_are_as_many_features_as_asked_and_their_dilations_fit():
     for length in (9, 46, 128, 1024):
         for each in (1, 29, 119):
@@ -98,6 +128,29 @@ def test_few_labels_tell_what_distances_do_not():
     found = features(dataset, 100)
     told = RidgeClassifierCV().fit(found[:8], kinds[:8]).score(found[100:], kinds[100:])
     assert told > 0.9
+
+
+@pytest.mark.parametrize("slower", [False, True])
+def test_few_labels_tell_series_of_unlike_lengths(slower: bool):
+    """Whether the longer ones went on for longer or more slowly, and what lengths say is noise."""
+    rng = np.random.default_rng(3)
+    dataset, kinds = made(200, seed=1)
+    records = [np.asarray(row[0], float) for row in dataset.records["series"].to_pylist()]
+    lengths = rng.integers(20, 49, len(records))
+    if slower:
+        places = [np.linspace(0, 47, n) for n in lengths]
+        records = [np.interp(p, np.arange(48), row) for p, row in zip(places, records, strict=True)]
+    else:
+        records = [row[:n] for n, row in zip(lengths, records, strict=True)]
+    table = pa.table({"series": [row.tolist() for row in records]})
+    ragged = Dataset.from_frame(table, label=False, modality="series")
+    assert MODALITIES["series"].describe(ragged)["usual"] > 0
+    found = features(ragged, 100)
+    told = [
+        RidgeClassifierCV().fit(found[some], kinds[some]).score(found[100:], kinds[100:])
+        for some in (slice(0, 10), slice(20, 30), slice(40, 50))
+    ]
+    assert np.mean(told) > 0.89
 
 
 def test_components_keep_the_distances_of_standardised_features():

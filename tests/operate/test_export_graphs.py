@@ -91,13 +91,15 @@ def test_a_residual_network_with_the_stem_of_large_pictures() -> None:
     required(on_arrays(predictor, model, made_arrays(predictor, 3)))
 
 
+@pytest.mark.parametrize("usual", [0, 13])
 @pytest.mark.parametrize("name", ["rocket", "steps", "tcn-tiny"])
-def test_series_of_several_channels_with_gaps(name: str) -> None:
+def test_series_of_several_channels_with_gaps(name: str, usual: int) -> None:
     rng = np.random.default_rng(0)
-    spec = {"column": "series", "channels": 3, "length": 21}
+    spec = {"column": "series", "channels": 3, "length": 21, "usual": usual}
     values = rng.normal(size=(20, 21, 3)).astype(np.float32)
     there = (rng.random((20, 21, 3)) < 0.8).astype(np.uint8)
     there[:, 15:, 1] = 0
+    there *= np.arange(21)[:, None] < rng.integers(1, 22, (20, 1, 1))
     arrays = Arrays({"values": values * there, "there": there})
     kind = ENCODERS[name]
     torch.manual_seed(0)

@@ -4,7 +4,8 @@ Dempster, Schmidt & Webb 2021, arXiv:2012.08791, section 3: kernels of length 9 
 of 2 and six of -1, all 84 of them; dilations on a logarithmic scale up to the length of the series;
 biases that are quantiles of the convolution of some series; for each bias the proportion of
 positive values (PPV). Of several channels each pair of kernel and dilation sums some, drawn by
-chance.
+chance. Of shorter series only their own steps count: among zeros behind its end a kernel finds
+nothing but that the series has ended.
 
 A convolution is minus the sum of nine shifted copies plus three times that of three of them. Only
 shifts, sums and comparisons are used, each number by itself, so that a series has the same
@@ -68,9 +69,12 @@ class KernelsOfTime(nn.Module):
         chosen[..., 0] = 1
         self.register_buffer("chosen", chosen)
 
-    def learn(self, series: Tensor, rng: np.random.Generator) -> None:
-        """Draw the channels, and the biases from series (n, channels, steps), one a pair."""
-        channels = series.shape[1]
+    def learn(self, series: Tensor, rng: np.random.Generator, own: Tensor | None = None) -> None:
+        """Draw the channels, and the biases from series (n, channels, steps), one a pair.
+
+        `own` (n,) is how many steps each series has itself, at least one; all where it is None.
+        """
+        channels, steps = series.shape[1:]
         if channels > 1:
             most = np.log2(min(channels, _MOST_CHANNELS) + 1)
             for pair in self.chosen.view(-1, channels):
@@ -79,39 +83,42 @@ class KernelsOfTime(nn.Module):
                 pair[torch.from_numpy(rng.permutation(channels)[:count].copy())] = 1
         quantiles = np.arange(1, self.width + 1) * _GOLDEN % 1
         at = 0
-        own = torch.arange(len(KERNELS))
+        every = torch.arange(len(KERNELS))
         for place, (dilation, count) in enumerate(self.dilations.items()):
             drawn = torch.from_numpy(rng.integers(0, len(series), len(KERNELS)))
-            found = self._convolved(series[drawn], dilation, self.chosen[place])[own, own]
+            found = self._convolved(series[drawn], dilation, self.chosen[place])[every, every]
             wanted = quantiles[at * len(KERNELS) : (at + count) * len(KERNELS)]
             wanted = wanted.reshape(len(KERNELS), count)
-            ordered = found[:, : series.shape[2]].double().numpy()
-            for kernel in range(len(KERNELS)):
-                value = np.quantile(ordered[kernel], wanted[kernel])
+            ends = [steps] * len(KERNELS) if own is None else own[drawn].tolist()
+            for kernel, (values, end) in enumerate(zip(found.double().numpy(), ends, strict=True)):
+                value = np.quantile(values[:end], wanted[kernel])
                 self.biases[kernel, at : at + count] = torch.from_numpy(value)
             at += count
 
-    def forward(self, series: Tensor) -> Tensor:
-        """(n, 84 · each) proportions of positive values of series (n, channels, steps)."""
+    def forward(self, series: Tensor, own: Tensor | None = None) -> Tensor:
+        """(n, 84 · each) proportions of positive values of series (n, channels, steps).
+
+        `own` (n,) as in `learn`; what stands behind is zero.
+        """
+        if own is None:
+            own = torch.full((len(series),), series.shape[2], device=series.device)
         block = max(1, _HELD // (len(KERNELS) * self.length))
-        parts = [self._features(part) for part in torch.split(series, block)]
+        blocks = zip(torch.split(series, block), torch.split(own, block), strict=True)
+        parts = [self._features(*part) for part in blocks]
         return torch.cat(parts) if parts else series.new_zeros(0, self.width)
 
-    def _features(self, series: Tensor) -> Tensor:
-        n, _, steps = series.shape
-        found = series.new_empty(n, len(KERNELS), self.biases.shape[1])
+    def _features(self, series: Tensor, own: Tensor) -> Tensor:
+        found = series.new_empty(len(series), len(KERNELS), self.biases.shape[1])
+        whole = series.new_empty(len(KERNELS), len(series))
         at = 0
-        for place, (dilation, count) in enumerate(self.dilations.items()):
-            values = self._convolved(series, dilation, self.chosen[place])
-            values[..., steps:] = -torch.inf
-            # Every other pair does not count where the kernel hangs over an end.
+        for order, (dilation, count) in enumerate(self.dilations.items()):
+            values = self._convolved(series, dilation, self.chosen[order])
             edge = dilation * (_TAPS // 2)
-            inner = slice((place + 1) % 2, None, 2)
-            whole = torch.full((len(KERNELS), 1), float(steps), device=series.device)
-            if 2 * edge < steps:
-                values[inner, :, :edge] = -torch.inf
-                values[inner, :, steps - edge : steps] = -torch.inf
-                whole[inner] = steps - 2 * edge
+            # Every other pair does not count where the kernel hangs over an end.
+            for first, left_out in ((order % 2, 0), ((order + 1) % 2, edge)):
+                low = torch.where(2 * left_out < own, left_out, 0)
+                _close(values[first::2], low, own - low)
+                whole[first::2] = (own - 2 * low).to(whole.dtype)
             for number in range(at, at + count):
                 above = values > self.biases[:, number, None, None]
                 found[:, :, number] = (_count(above) / whole).T
@@ -142,6 +149,16 @@ class KernelsOfTime(nn.Module):
                 for tap in taps:
                     found[kernel] += threefold[tap, :, channel]
         return found
+
+
+def _close(values: Tensor, low: Tensor, high: Tensor) -> None:
+    """Make those (kernels, n, steps) before `low` (n,) and from `high` (n,) on exceed nothing."""
+    if bool((low == low[0]).all() and (high == high[0]).all()):  # the usual case, in less time
+        values[..., : int(low[0])] = values[..., int(high[0]) :] = -torch.inf
+        return
+    place = torch.arange(values.shape[2], device=values.device)
+    beyond = (place < low[:, None]) | (place >= high[:, None])
+    values += torch.zeros(beyond.shape, device=values.device).masked_fill_(beyond, -torch.inf)
 
 
 def _count(above: Tensor) -> Tensor:

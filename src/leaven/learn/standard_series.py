@@ -9,7 +9,7 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.learn.encoder import sample
 
-__all__ = ["StandardSeries"]
+__all__ = ["StandardSeries", "own_steps", "stretched"]
 
 
 class StandardSeries(nn.Module):
@@ -42,3 +42,31 @@ class StandardSeries(nn.Module):
         begun, ahead = there.cummax(1).values, there.flip(1).cummax(1).values.flip(1)
         within = (begun * ahead).to(batch["values"].dtype)
         return (batch["values"] - self.mean) / self.deviation * within, within
+
+
+def own_steps(within: Tensor) -> Tensor:
+    """(n,) how many steps each series has itself, one at least, by `within` (n, channels, steps).
+
+    >>> own_steps(torch.tensor([[[1, 1, 0], [1, 0, 0]], [[0, 0, 0], [0, 0, 0]]])).tolist()
+    [2, 1]
+    """
+    place = torch.arange(1, within.shape[2] + 1, device=within.device)
+    return ((within > 0).any(1) * place).amax(1).clamp_min(1)
+
+
+def stretched(values: Tensor, own: Tensor, steps: int) -> Tensor:
+    """(n, channels, steps) the first `own` (n,) steps of series, at so many even places.
+
+    Between two steps values lie on a line.
+
+    >>> stretched(torch.tensor([[[0.0, 2.0, 9.0]]]), torch.tensor([2]), 5).tolist()
+    [[[0.0, 0.5, 1.0, 1.5, 2.0]]]
+    """
+    ramp = torch.linspace(0, 1, steps, dtype=values.dtype, device=values.device)
+    place = ramp * (own - 1)[:, None]
+    before = place.floor()
+    part = (place - before)[:, None]
+    first = before.long()[:, None].expand(-1, values.shape[1], -1)
+    low = values.gather(2, first)
+    high = values.gather(2, (first + 1).clamp_max(values.shape[2] - 1))
+    return low + part * (high - low)

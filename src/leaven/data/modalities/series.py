@@ -62,7 +62,8 @@ class TimeSeries(Modality):
     Arrays: "values" (n, length, channels) float32, 0 where nothing was measured and before the
     first or after the last value of a channel; between two values they lie on a line. "there"
     (n, length, channels) uint8, 1 where a value was measured. Spec: {"column": name, "channels":
-    their number, "length": steps kept}.
+    their number, "length": steps kept, "usual": the median length where lengths differ, 0 where 9
+    in 10 are alike}.
     """
 
     name = "series"
@@ -80,11 +81,13 @@ class TimeSeries(Modality):
         if not len(shapes):
             raise DataError(f"column {name!r} holds no series: all are missing.")
         counts = np.bincount(shapes[:, 0])
-        length = int(np.ceil(np.percentile(shapes[:, 1], 95)))
+        least, usual, most = np.percentile(shapes[:, 1], (5, 50, 95))
+        length = max(1, min(_LONGEST, int(np.ceil(most))))
         return {
             "column": name,
             "channels": int(counts.argmax()),
-            "length": max(1, min(_LONGEST, length)),
+            "length": length,
+            "usual": min(int(usual), length) if least < most else 0,
         }
 
     def decode(self, dataset: Dataset, spec: Spec) -> tuple[Arrays, Sequence[Rejected]]:

@@ -62,43 +62,69 @@ def steps(arrays: Entered, encoder: Steps) -> Value:
 def rocket(arrays: Entered, encoder: Rocket) -> Value:
     """Proportions of positive values of the kernels, on their components."""
     values, within = (one.transpose(0, 2, 1) for one in _standard(arrays, encoder.standard))
-    length = int(arrays["values"].shape[1])
-    read = [(values, length)]
-    if len(encoder.kernels) > 1:
-        if length == 1:
-            read.append((values * 0.0, 1))
-        else:
-            step = values.cut(2, 1) - values.cut(2, 0, -1)
-            read.append((step * within.cut(2, 1) * within.cut(2, 0, -1), length - 1))
+    graph, length = values.graph, int(arrays["values"].shape[1])
+    places = np.arange(1, length + 1, dtype=np.float32)
+    own = (within.max(1) * places).max(1).clip(1.0).unsqueeze(1, 2)  # (n, 1, 1)
+    read = _with_differences(values, within, own, length, encoder)
+    if encoder.usual:
+        values, within = (_stretched(one, own, length, encoder) for one in (values, within))
+        whole = own * 0.0 + float(encoder.usual)
+        read += _with_differences(values, within.apply("Floor"), whole, encoder.usual, encoder)
     parts = [
-        _proportions(series, steps, kernels)  # type: ignore[arg-type]
-        for (series, steps), kernels in zip(read, encoder.kernels, strict=True)
+        _proportions(*series, kernels)  # type: ignore[arg-type]
+        for series, kernels in zip(read, encoder.kernels, strict=True)
     ]
-    found = values.graph.concat(*parts, axis=1)
-    return (found - encoder.centre) @ encoder.components
+    return (graph.concat(*parts, axis=1) - encoder.centre) @ encoder.components
 
 
-def _proportions(series: Value, steps: int, kernels: KernelsOfTime) -> Value:
-    """(n, 84 · each) of series (n, channels, steps), see `KernelsOfTime`.
+def _with_differences(
+    values: Value, within: Value, own: Value, steps: int, encoder: Rocket
+) -> list[tuple[Value, Value, int]]:
+    """What kernels read: (n, channels, steps), the own steps of each (n, 1, 1), and `steps`."""
+    read = [(values, own, steps)]
+    if not encoder.config["differences"]:
+        return read
+    if steps == 1:
+        return [*read, (values * 0.0, own, 1)]
+    one = values.cut(2, 1) - values.cut(2, 0, -1)
+    within = within.cut(2, 1) * within.cut(2, 0, -1)
+    return [*read, (one * within, (own - 1.0).clip(1.0), steps - 1)]
+
+
+def _stretched(values: Value, own: Value, length: int, encoder: Rocket) -> Value:
+    """(n, channels, usual) the series' own steps, at so many even places; see `stretched`."""
+    graph, channels = values.graph, int(encoder.config["channels"])
+    ramp = torch.linspace(0, 1, encoder.usual).numpy()
+    place = (own - 1.0) * ramp
+    before = place.apply("Floor")
+    first = before.cast(np.int64) + np.zeros((1, channels, 1), np.int64)
+    low = graph.op("GatherElements", values, first, axis=2)
+    after = graph.op("Min", first + np.int64(1), np.int64(length - 1))
+    high = graph.op("GatherElements", values, after, axis=2)
+    return low + (place - before) * (high - low)
+
+
+def _proportions(series: Value, own: Value, steps: int, kernels: KernelsOfTime) -> Value:
+    """(n, 84 · each) of series (n, channels, steps), of own steps (n, 1, 1); see `KernelsOfTime`.
 
     Sums are made in the order in which the encoder makes them: a bias is a value that a series of
     the training had, and a last bit would decide whether it is exceeded.
     """
     graph, many = series.graph, len(KERNELS)
+    place = np.arange(steps, dtype=np.float32)
     columns, at = [], 0
-    for place, (dilation, count) in enumerate(kernels.dilations.items()):
-        values = _convolved(series, steps, dilation, kernels.chosen[place])
-        counted = np.ones((many, steps), bool)
+    for order, (dilation, count) in enumerate(kernels.dilations.items()):
+        values = _convolved(series, steps, dilation, kernels.chosen[order])
         # Every other pair does not count where the kernel hangs over an end.
-        edge = dilation * (_TAPS // 2)
-        if 2 * edge < steps:
-            inner = slice((place + 1) % 2, None, 2)
-            counted[inner, :edge] = counted[inner, steps - edge :] = False
-        whole = counted.sum(1).astype(np.float32)
+        edge = np.zeros((many, 1), np.float32)
+        edge[(order + 1) % 2 :: 2] = dilation * (_TAPS // 2)
+        low = graph.op("Greater", own, 2 * edge).cast(np.float32) * edge
+        high = own - low
+        before, behind = graph.op("Less", place, low), graph.op("GreaterOrEqual", place, high)
+        values = graph.where(graph.op("Or", before, behind), np.float32(-np.inf), values)
+        whole = (high - low).reshape(0, -1)
         for number in range(at, at + count):
             above = graph.op("Greater", values, kernels.biases[:, number, None])
-            if not counted.all():
-                above = graph.op("And", above, counted)
             columns.append((above.cast(np.float32).sum(2) / whole).unsqueeze(2))
         at += count
     return graph.concat(*columns, axis=2).reshape(0, -1)
