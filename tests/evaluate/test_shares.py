@@ -193,6 +193,7 @@ def test_where_records_tell_nothing_most_answers_are_expected_to_be_no():
 def test_records_that_tell_the_shares_count_before_the_names(share):
     found = estimate_shares(*problem(100, share, 3.0), ("no", "yes"), expected=EXPECTED)
     assert found.estimated[1] == pytest.approx(share, abs=0.08)
+    assert ("the records are not" in found.sentence) == (share != 0.5)
 
 
 def test_names_do_not_count_where_labels_tell_the_shares_themselves():
@@ -200,6 +201,20 @@ def test_names_do_not_count_where_labels_tell_the_shares_themselves():
     kept = np.r_[np.arange(40), np.arange(50, 100)]
     found = estimate_shares(left_out[kept], y[kept], pool, ("no", "yes"), expected=EXPECTED)
     assert not found.shifted
+
+
+def test_what_nothing_tells_is_called_untold():
+    few = problem(4, 0.5)
+    assert estimate_shares(*few, ("a", "b")).untold
+    assert estimate_shares(few[0], few[1], few[2][:40], ("a", "b")).untold
+    rng = np.random.default_rng(0)
+    unsure = 0.3 * rng.normal(size=(8, 2)), few[1], 0.3 * rng.normal(size=(1000, 2))
+    assert estimate_shares(*unsure, ("no", "yes"), expected=EXPECTED).untold, "a guess by names"
+    assert not estimate_shares(*problem(100, 0.1, 3.0), ("a", "b")).untold
+    assert not estimate_shares(*problem(100, 0.5, 3.0), ("a", "b")).untold, "equal, as many tell"
+    uneven = np.r_[np.arange(3), 4]
+    assert not estimate_shares(few[0][uneven], few[1][uneven], few[2], ("a", "b")).untold
+    assert not estimate_shares(*few, ("a", "b"), given=np.array([0.9, 0.1])).untold
 
 
 def test_shares_that_are_given_are_taken():

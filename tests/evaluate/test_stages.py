@@ -118,3 +118,17 @@ def test_too_few_steps_are_said(tmp_path: Path):
     y[24:] = -1
     run = api.fit(Dataset.from_arrays(x, y), method="fixmatch", budget="5steps", out=tmp_path)
     assert any("only 5 steps of fixmatch" in line for line in run.story["next"])
+
+
+@pytest.mark.parametrize("even", [True, False])
+def test_who_labelled_as_many_of_each_class_is_told_what_nobody_knows_then(
+    even: bool, tmp_path: Path
+):
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    x = rng.normal(size=(300, 4)) + 0.3 * y[:, None]
+    y[8:] = -1
+    if not even:
+        y[8:20] = 0
+    run = api.fit(Dataset.from_arrays(x, y), method="label-spreading", out=tmp_path)
+    assert any("--share CLASS=" in line for line in run.story["next"]) == even

@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,7 @@ _DRAWS = 30
 _MOST = 1500  # unlabelled records that are read
 _LEAST = 100  # … and with fewer nothing is estimated
 _MOST_CLASSES = 50
+_FEW = 10  # labels a class, under which that no difference is seen does not mean that there is none
 _BIAS = 0.5  # spread of a class's bias before any record is seen, in nats
 _SHARPNESS = 0.5  # spread of the logarithm of the temperature
 _FLOOR = 1e-4
@@ -56,6 +57,7 @@ _SAME, _TIED = 0.5, 3  # of the classes, and classes at least, must have equally
 _NO = 0.75  # of records are expected to be of the class that says no
 #: Where all classes are equally frequent the estimate still strays by a tenth or so from that.
 _APART = 0.15
+_UNEVEN = 0.05  # a class whose share is further from an equal one makes the records uneven
 _CHANCE = 0.1  # a difference that the expected shares show as often is no sign of others
 _NO_DOUBT = 1e-9  # variance of what is said of a class's records, below which there is no chance
 _OF_SEVERAL = 0.7  # of the estimate is kept where there are more than two classes to mistake
@@ -69,7 +71,7 @@ class Shares:
     `estimated` (k,) with `low` and `high` (95 % of the draws, and the estimate itself), `trust` in
     [0, 1] how much of the difference from the expected ones is kept. Where labels were not drawn
     evenly they tell the shares themselves: then all are `labelled`. Shares that were `given` are
-    not estimated.
+    not estimated. They are `untold` where labels were drawn evenly and records do not tell either.
     """
 
     labelled: tuple[float, ...]
@@ -80,6 +82,7 @@ class Shares:
     trust: float
     sentence: str
     given: bool = False
+    untold: bool = False
 
     @property
     def shifted(self) -> bool:
@@ -192,7 +195,8 @@ def estimate_shares(
         return _as_labelled(labelled, "The labels' own shares are taken for those of all records.")
     few = f"Labels were drawn evenly; with {len(unlabelled)} unlabelled records of {k} classes "
     if len(unlabelled) < _LEAST or k > _MOST_CLASSES or judged.min() < 2:
-        return _as_labelled(labelled, few + "the true shares are not estimated.")
+        few += "the true shares are not estimated."
+        return replace(_as_labelled(labelled, few), untold=True)
     rng = np.random.default_rng([seed, 11])
     asked = unlabelled[rng.permutation(len(unlabelled))[:_MOST]]
     members = [np.flatnonzero(targets == c) for c in range(k)]
@@ -220,6 +224,7 @@ def estimate_shares(
     return Shares(
         _plain(labelled), _plain(expected), _plain(estimated), _plain(low), _plain(high), trust,
         _sentence(expected, estimated, low, high, trust, classes),
+        untold=not trust and int(judged.min()) < _FEW,
     )  # fmt: skip
 
 
@@ -324,8 +329,10 @@ def _sentence(
         )
     first = int(estimated.argmax())
     interval = f"{percent(float(low[first]))} to {percent(float(high[first]))}"
+    uneven = np.abs(estimated - 1 / len(estimated)).max() > _UNEVEN
+    records = "the records are not" if uneven else "and so, about, are the records"
     return (
-        "Labels were drawn evenly, the records are not: the commonest class among the unlabelled "
+        f"Labels were drawn evenly, {records}: the commonest class among the unlabelled "
         f"ones is probably {classes[first]!r}, {percent(float(estimated[first]))} ({interval}). "
         "Predictions are made for such shares, as far as every class is still named; --decide "
         "balanced takes all classes for equal."

@@ -266,6 +266,12 @@ def _next(found: Experiment) -> list[str]:
             "Label the records that the model doubts, as the report lists them: each is worth "
             "more than a random one."
         )
+    if found.shares and found.shares.untold:
+        advice.append(
+            "As many labels of each class do not tell how frequent the classes are. Where you know "
+            "it, fit with --share CLASS=0.1; else label some 30 records drawn at random (leaven "
+            "query RUN --strategy random --ask 30) and fit again."
+        )
     if found.growth and found.growth["outcome"] in ("go on", "stop"):
         advice.append(found.growth["sentence"])
     if dataset.quarantine.num_rows:
