@@ -261,16 +261,16 @@ def _next(found: Experiment) -> list[str]:
             f"Label until there are about {count(verdict.needed)} labelled records, the uncertain "
             "ones first, and fit again: then the comparison can be settled."
         )
-    if len(dataset.classes) and len(dataset.labelled) / len(dataset.classes) < 25:
-        advice.append(
-            "Label the records that the model doubts, as the report lists them: each is worth "
-            "more than a random one."
-        )
     if found.shares and found.shares.untold:
         advice.append(
             "As many labels of each class do not tell how frequent the classes are. Where you know "
             "it, fit with --share CLASS=0.1; else label some 30 records drawn at random (leaven "
             "query RUN --strategy random --ask 30) and fit again."
+        )
+    elif len(dataset.classes) and len(dataset.labelled) / len(dataset.classes) < 25:
+        advice.append(
+            "Label the records that the model doubts, as the report lists them: each is worth "
+            "more than a random one."
         )
     if found.growth and found.growth["outcome"] in ("go on", "stop"):
         advice.append(found.growth["sentence"])
