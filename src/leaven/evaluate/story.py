@@ -36,6 +36,7 @@ Floats = npt.NDArray[np.float64]
 
 _SHOWN = 12
 _CONFIDENT = 0.95
+_FEW_CLASSES = 10  # whose shares some thirty records tell
 _FEW_STEPS = 200
 _STAGE = ("title", "method", "final", "steps", "seconds", "cpu_seconds")
 _PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pyarrow", "lightning-fabric")
@@ -261,7 +262,7 @@ def _next(found: Experiment) -> list[str]:
             f"Label until there are about {count(verdict.needed)} labelled records, the uncertain "
             "ones first, and fit again: then the comparison can be settled."
         )
-    if found.shares and found.shares.untold:
+    if found.shares and found.shares.untold and len(dataset.classes) <= _FEW_CLASSES:
         advice.append(
             "As many labels of each class do not tell how frequent the classes are. Where you know "
             "it, fit with --share CLASS=0.1; else label some 30 records drawn at random (leaven "
