@@ -74,15 +74,18 @@ def _right(asked: argparse.Namespace, name: str, seed: int) -> dict[str, float]:
         return [int(i) for one in classes for i in drawn[labels[drawn] == one][:many]]
 
     few = of_each(asked.labels)
-    rest = [int(i) for i in drawn if i not in set(few)]
     more = of_each(asked.labels + -(-asked.more // len(classes)))
-    kept = np.sort(np.r_[more, [i for i in rest if i not in set(more)]][:_RECORDS])
+    evenly = set(more)
+    others = [i for i in drawn.tolist() if i not in evenly]
+    kept = np.sort([*more, *others][:_RECORDS])
+    open_to_all = set(kept.tolist()) - set(few)
+    at_random = [i for i in drawn.tolist() if i in open_to_all][: asked.more]
     shares = {one: counts[one] / len(whole.truth) for one in classes.tolist()}
     known = {
         _WAYS[0]: (few, None),
         _WAYS[1]: (few, shares),
         _WAYS[2]: (more, None),
-        _WAYS[3]: (few + [i for i in rest if i in set(kept.tolist())][: asked.more], None),
+        _WAYS[3]: (few + at_random, None),
     }
     return {
         way: _fitted(_with(whole, kept, set(chosen)), told, seed)
