@@ -77,8 +77,8 @@ def _right(asked: argparse.Namespace, name: str, seed: int) -> dict[str, float]:
     more = of_each(asked.labels + -(-asked.more // len(classes)))
     evenly = set(more)
     others = [i for i in drawn.tolist() if i not in evenly]
-    kept = np.sort([*more, *others][:_RECORDS])
-    open_to_all = set(kept.tolist()) - set(few)
+    kept = sorted([*more, *others][:_RECORDS])
+    open_to_all = set(kept) - set(few)
     at_random = [i for i in drawn.tolist() if i in open_to_all][: asked.more]
     shares = {one: counts[one] / len(whole.truth) for one in classes.tolist()}
     known = {
