@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.page import put, table
-from benchmarks.summary import Figure, signed
+from benchmarks.summary import Figure
 
 __all__ = ["main"]
 
@@ -93,7 +93,7 @@ def _part(gains: Gains, labels: list[int], seeds: list[int]) -> str:
 def _told(gains: list[float]) -> str:
     figure = Figure.of(gains)
     assert figure is not None
-    return signed(figure.mean) + ("" if figure.spread is None else f" ± {figure.spread:.1f}")
+    return figure.gain
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.page import put, table
-from benchmarks.summary import Figure, signed
+from benchmarks.summary import Figure
 
 if TYPE_CHECKING:
     from benchmarks.sets import Task
@@ -100,19 +100,12 @@ def _with(whole: Task, kept: Sequence[int], known: set[int]) -> Task:
 
 
 def _fitted(task: Task, shares: dict[str, float] | None, seed: int) -> float:
-    import leaven
-    from benchmarks.ours import testing, training
+    from benchmarks.ours import fit_ours
 
     with tempfile.TemporaryDirectory() as home:
-        run = leaven.fit(training(task), shares=shares, seed=seed, out=home)
-        test = testing(task, run.story["dataset"]["columns"])
-        read, said = run.predictor.predict(test)
-    named = dict(zip(read.ids, said.argmax(1), strict=True))
-    right = [
-        i in named and run.classes[named[i]] == truth
-        for i, truth in zip(map(str, range(len(task.truth))), task.truth, strict=True)
-    ]
-    return sum(right) / len(right)
+        _, answer = fit_ours("auto", task, "10m", seed, Path(home), shares=shares)
+        said = answer()["shipped"]
+    return sum(map(str.__eq__, said, task.truth)) / len(said)
 
 
 def _part(right: Right, asked: argparse.Namespace) -> str:
@@ -138,12 +131,8 @@ def _part(right: Right, asked: argparse.Namespace) -> str:
 
 
 def _gains(found: list[dict[str, float]], ways: Sequence[str]) -> list[str]:
-    told = []
-    for way in ways:
-        figure = Figure.of([one[way] - one[_WAYS[0]] for one in found])
-        assert figure is not None
-        told.append(signed(figure.mean) + (f" ± {figure.spread:.1f}" if figure.spread else ""))
-    return told
+    figures = [Figure.of([one[way] - one[_WAYS[0]] for one in found]) for way in ways]
+    return [figure.gain for figure in figures if figure]
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,7 +7,7 @@ records, says which one ships.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,18 @@ _NUMBER = "number of the record"
 
 
 def fit_ours(
-    method: str, task: Task, budget: str, seed: int, home: Path, encoder: str = ""
+    method: str,
+    task: Task,
+    budget: str,
+    seed: int,
+    home: Path,
+    encoder: str = "",
+    shares: Mapping[str, float] | None = None,
 ) -> tuple[Run, Callable[[], dict[str, list[str]]]]:
     """Fit; returns the run, and what answers for the test records.
 
-    `encoder` is the folder of a sentence encoder, for texts alone. The answers are those of
+    `encoder` is the folder of a sentence encoder, for texts alone; `shares` are those of the
+    classes, where they are told. The answers are those of
     `shipped`, `method` and `baseline`. Whatever model else has a name there is scored too, and has
     a column on the page.
     """
@@ -40,6 +47,7 @@ def fit_ours(
         encoder=encoder if encoder and task.modality == "text" else None,
         budget=budget,
         seed=seed,
+        shares=shares,
         out=home,
         fresh=True,
     )

@@ -43,8 +43,16 @@ class Figure:
         return self.mean - half, self.mean + half
 
     def __str__(self) -> str:
-        spread = "" if self.spread is None else f" ± {self.spread:.1f}"
-        return f"{self.mean:.1f}{spread}"
+        return f"{self.mean:.1f}{self._spread}"
+
+    @property
+    def gain(self) -> str:
+        """As a difference, with its sign."""
+        return signed(self.mean) + self._spread
+
+    @property
+    def _spread(self) -> str:
+        return "" if self.spread is None else f" ± {self.spread:.1f}"
 
 
 @lru_cache
