@@ -113,7 +113,8 @@ def _vectors(of: Views) -> tuple[Floats, Floats]:
         for part in (of.task.train, of.task.test)
     )
     spec = MODALITIES["text"].describe(train)
-    return found.extract(train, spec), found.extract(test, spec)
+    pooled = found.description["width"] - found.description.get("inner", 0)
+    return found.extract(train, spec)[:, :pooled], found.extract(test, spec)[:, :pooled]
 
 
 def _pixels(of: Views) -> tuple[Floats, Floats]:

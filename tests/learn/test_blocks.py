@@ -60,8 +60,8 @@ def test_members_may_name_the_block() -> None:
     head = fitted(blend, known)
     assert {one["method"] for one in head.origins} <= {"logistic@raw", "poisson-learning@raw"}
     assert (answers(head, X).argmax(1) == y).mean() > 0.7
-    with pytest.raises(SettingError, match="members.*@raw.*Got 'logistic@pixels'"):
-        Blend().check({"members": "logistic@pixels"})
+    with pytest.raises(SettingError, match="members.*@raw.*Got 'logistic@letters'"):
+        Blend().check({"members": "logistic@letters"})
     with pytest.raises(SettingError, match="members.*Got 'logistic@raw'.*leave --encoder out"):
         fitted(blend, replace(known, columns={}))
 
@@ -84,17 +84,37 @@ def test_what_no_member_reads_is_not_computed() -> None:
     problem = replace(problem, train=problem.train[:4])  # no folds: all members stay
     encoder = Blend().default_encoder(problem.views)
     fits = {}
-    for members in ("logistic@raw", "ridge", "ridge,logistic@raw"):
+    every = "ridge,logistic@raw,ridge@hydra,forest@intervals"
+    for members in ("logistic@raw", "ridge", "ridge,logistic@raw", every):
         one = replace(problem, encoder=encoder, settings={"members": members, "repeats": 1})
         fits[members] = _ended(METHODS["blend"].fit(one))
-    assert [fit.encoder.name for fit in fits.values()] == ["steps", "rocket", "series-blocks"]
+    names = [fit.encoder.name for fit in fits.values()]
+    assert names == ["steps", "rocket", "series-blocks", "series-blocks"]
+    assert list(fits["ridge,logistic@raw"].encoder.columns) == ["", "raw"]
+    assert list(fits[every].encoder.columns) == ["", "raw", "hydra", "intervals"]
     # Alone or beside another, a member says the same of a record.
-    both = fits["ridge,logistic@raw"]
-    for head in both.head.heads:
-        alone = fits["logistic@raw" if head.first else "ridge"]
-        whole = Network(both.encoder, head).logits(problem.arrays)
-        own = Network(alone.encoder, alone.head.heads[0]).logits(problem.arrays)
-        np.testing.assert_allclose(whole, own, atol=1e-5)
+    for both in (fits["ridge,logistic@raw"], fits[every]):
+        for head in both.head.heads[:2]:
+            alone = fits["logistic@raw" if head.first else "ridge"]
+            whole = Network(both.encoder, head).logits(problem.arrays)
+            own = Network(alone.encoder, alone.head.heads[0]).logits(problem.arrays)
+            np.testing.assert_allclose(whole, own, atol=1e-5)
+
+
+def test_embeddings_have_a_block_of_inner_states_where_their_encoder_gave_them() -> None:
+    kind = ENCODERS[MODALITIES["embedding"].blocks]
+    rng = np.random.default_rng(0)
+    features, inner = rng.normal(size=(50, 6)), rng.normal(3, [1, 100, 0.01, 0], (50, 4))
+    arrays = Arrays({"features": features.astype("f4"), "inner": inner.astype("f4")})
+    plain = kind(**kind.configure({"width": 6}))
+    assert dict(plain.columns) == {"": (0, 6)}
+    both = kind(**kind.configure({"width": 6, "inner": 4}))
+    both.prepare(arrays, np.arange(50), 0)
+    assert dict(both.columns) == {"": (0, 6), "inner": (6, 10)}
+    found = both(arrays.batch(np.arange(50))).numpy()[:, 6:]
+    wanted = (inner - inner.mean(0)) / inner.std(0).clip(1e-9) / 2
+    np.testing.assert_allclose(found[:, :3], wanted[:, :3], atol=1e-3)
+    assert not found[:, 3].any()  # what is the same in all records says nothing
 
 
 def made(modality: str) -> Problem:
@@ -120,9 +140,10 @@ def _ended(fitting: Generator[object, None, Network]) -> Network:
             return done.value
 
 
-def test_each_part_has_its_own_columns() -> None:
-    problem = made("series")
-    views = MODALITIES["series"]
+@pytest.mark.parametrize("modality", ["series", "image"])
+def test_each_part_has_its_own_columns(modality: str) -> None:
+    problem = made(modality)
+    views = MODALITIES[modality]
     kind = ENCODERS[views.blocks]
     encoder = kind(**kind.configure(problem.spec))
     rows = np.arange(30)
@@ -130,8 +151,9 @@ def test_each_part_has_its_own_columns() -> None:
     batch = views.plain(problem.arrays.batch(rows))
     whole = encoder.eval()(batch)
     assert whole.shape[1] == encoder.width
+    assert list(encoder.columns) == ["", *views.beside]
     for (first, end), name in zip(
-        encoder.columns.values(), (views.features, views.raw), strict=True
+        encoder.columns.values(), (views.features, *views.beside.values()), strict=True
     ):
         alone = ENCODERS[name](**ENCODERS[name].configure(problem.spec))
         alone.prepare(problem.arrays, rows, 0)

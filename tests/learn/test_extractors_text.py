@@ -49,9 +49,11 @@ def texts(n: int) -> list[str]:
 
 
 def extract(folder: Path, said: list[str]) -> np.ndarray:
+    """What is pooled, without the inner states behind it."""
     found = find_extractor(str(folder), "text")
     assert found is not None
-    return found.extract(Dataset.from_arrays(said, modality="text"), SPEC)
+    features = found.extract(Dataset.from_arrays(said, modality="text"), SPEC)
+    return features[:, : -found.description["inner"]]
 
 
 def steps(folder: Path, pooling: dict[str, object], *more: str) -> None:
@@ -106,6 +108,30 @@ def test_pooling_is_the_encoder_s_own(encoder, exact, config, ways, unit):
         np.testing.assert_allclose(found, wanted, atol=1e-5)
 
 
+def test_inner_states_are_those_of_the_layers_before_the_last(encoder, exact):
+    found, said = find_extractor(str(encoder), "text"), texts(9)
+    inner = found.extract(Dataset.from_arrays(said, modality="text"), SPEC)[
+        :, -found.loaded.inner :
+    ]
+    model = transformers.BertModel.from_pretrained(encoder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(encoder)
+    assert model.config.num_hidden_layers > 1
+    for own, one in zip(inner, said, strict=True):
+        with torch.no_grad():
+            seen = model(**tokenizer(one, return_tensors="pt"), output_hidden_states=True)
+        means = [layer[0].mean(0).double().numpy() for layer in seen.hidden_states[1:-1]]
+        wanted = np.mean([mean / np.linalg.norm(mean) for mean in means], 0)
+        np.testing.assert_allclose(own, wanted, atol=1e-5)
+
+
+def test_a_run_from_before_inner_states_were_read_has_its_own_features(encoder, exact):
+    found, said = find_extractor(str(encoder), "text"), texts(9)
+    before = {k: v for k, v in found.description.items() if k != "inner"}
+    before["width"] = found.loaded.width
+    features = open_extractor(before).extract(Dataset.from_arrays(said, modality="text"), SPEC)
+    np.testing.assert_array_equal(features, extract(encoder, said))
+
+
 def test_padding_on_the_left_changes_nothing():
     states = torch.randn(1, 4, 3)
     padded = torch.cat([torch.randn(1, 2, 3), states], 1)
@@ -158,7 +184,8 @@ def test_features_do_not_hang_on_what_shares_their_batch(encoder, monkeypatch, p
     np.testing.assert_allclose(together, alone, atol=near)
     monkeypatch.setattr(bits, "has_bf16", lambda: False)
     monkeypatch.setattr(bits, "_has_int8", lambda: False)
-    assert (extract(encoder, said) * together).sum(1).min() >= CLOSE
+    own = together[:, : -found.description["inner"]]
+    assert (extract(encoder, said) * own).sum(1).min() >= CLOSE
 
 
 def test_a_model_that_fewer_bits_change_keeps_all_of_them(monkeypatch):

@@ -73,7 +73,8 @@ def frame() -> pd.DataFrame:
 def extract(folder: Path, said: list[str]) -> np.ndarray:
     extractor = find_extractor(str(folder), "text")
     assert extractor is not None
-    return extractor.extract(Dataset.from_arrays(said, modality="text"), {"column": "text"})
+    features = extractor.extract(Dataset.from_arrays(said, modality="text"), {"column": "text"})
+    return features[:, : -extractor.description["inner"]]  # what is pooled
 
 
 def change(folder: Path, tensor: str) -> None:

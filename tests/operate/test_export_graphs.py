@@ -37,7 +37,7 @@ WIDTH = 24
 #: The same layers as another's, larger: their graphs are built by the same code.
 LARGER = {"resnet-50", "resnet-18", "text-transformer-large", "tcn-large", "vit-tiny"}
 #: Not to be chosen by name, yet in models.
-BLOCKS = ["series-blocks"]
+BLOCKS = ["series-blocks", "image-blocks"]
 
 
 def model_of(name: str, count: int = 24) -> tuple[Predictor, Any]:
@@ -92,7 +92,7 @@ def test_a_residual_network_with_the_stem_of_large_pictures() -> None:
 
 
 @pytest.mark.parametrize("usual", [0, 13])
-@pytest.mark.parametrize("name", ["rocket", "steps", "tcn-tiny"])
+@pytest.mark.parametrize("name", ["rocket", "hydra", "intervals", "steps", "tcn-tiny"])
 def test_series_of_several_channels_with_gaps(name: str, usual: int) -> None:
     rng = np.random.default_rng(0)
     spec = {"column": "series", "channels": 3, "length": 21, "usual": usual}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -40,8 +40,9 @@ class Modality(ABC):
     #: Default trainable encoder, and default frozen one for the methods that work on features.
     encoder: ClassVar[str]
     features: ClassVar[str]
-    #: Frozen one of nearly raw features, and that of both side by side, which blends read.
-    raw: ClassVar[str] = ""
+    #: Further frozen ones by what a block of their features is called (`logistic@raw`), and the one
+    #: of all of them side by side, which blends read.
+    beside: ClassVar[Mapping[str, str]] = {}
     blocks: ClassVar[str] = ""
 
     @abstractmethod

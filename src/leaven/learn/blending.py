@@ -23,10 +23,9 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import SettingError, UnknownNameError
-from leaven.data.modality import Modality
+from leaven.data.modality import MODALITIES, Modality
 from leaven.learn.choices.compose import composed
 from leaven.learn.classic_method import ClassicMethod, Frozen
-from leaven.learn.encoder import RAW
 from leaven.learn.head import Head
 from leaven.learn.heads.blend import BlendHead
 from leaven.learn.heads.block import BlockHead
@@ -48,7 +47,10 @@ Index = npt.NDArray[np.int64]
 _MANY = 80  # labelled records that one round of folds judges well enough
 _TRIED = 4000  # unlabelled records that stand by while candidates are compared
 #: What members do less of than alone: after three rounds few guesses change.
-_BRIEF: dict[str, dict[str, int]] = {"self-training-ridge": {"rounds": 3}}
+_BRIEF: dict[str, dict[str, Setting]] = {"self-training-ridge": {"rounds": 3}}
+#: What suits a block: of quantiles of intervals most are nearly the same, and a split that looks at
+#: the root of them sees few kinds (Dempster et al. 2024, see `models/intervals.py`).
+_SUITED: dict[str, dict[str, Setting]] = {"forest@intervals": {"share": 0.1}}
 #: With a smaller probability by experience a candidate does not take part; more labels need fewer.
 #: On several blocks of features each has its part of it.
 _VAIN, _VAIN_OF_MANY, _MANY_A_CLASS = 0.04, 0.1, 10
@@ -104,8 +106,9 @@ class BlendMethod(ClassicMethod):
             asked, block = parted(name)
             if asked not in METHODS:
                 raise UnknownNameError("members", asked, METHODS)
-            if block not in ("", RAW):
-                raise SettingError("members", f"names of methods, or such with @{RAW}", name)
+            if block and block not in _blocks():
+                known = ", ".join(f"@{one}" for one in _blocks())
+                raise SettingError("members", f"names of methods, or such with {known}", name)
             method = METHODS[asked]
             if not isinstance(method, ClassicMethod) or isinstance(method, BlendMethod):
                 raise SettingError("members", "methods on frozen features", name)
@@ -313,10 +316,11 @@ def member(name: str, settings: Mapping[str, Setting] | None = None) -> ClassicM
     >>> member("logistic@raw", {"strength": 3}).strength
     3.0
     """
-    name, _ = parted(name)
-    method = METHODS[name]
+    asked, _ = parted(name)
+    method = METHODS[asked]
     assert isinstance(method, ClassicMethod)
-    return composed(method, {**_BRIEF.get(name, {}), **(settings or {})})
+    own = _BRIEF.get(asked, {}) | _SUITED.get(name, {})
+    return composed(method, {**own, **(settings or {})})
 
 
 def fitted_member(name: str, known: Frozen, settings: Mapping[str, Setting] | None = None) -> Head:
@@ -327,19 +331,22 @@ def fitted_member(name: str, known: Frozen, settings: Mapping[str, Setting] | No
 
 
 def _spared(network: Network) -> Network:
-    """The same answers by the encoder of the one block that is read, where it is one."""
+    """The same answers by an encoder of those blocks alone that are read."""
     encoder, blend = network.encoder, network.head
     if not isinstance(encoder, Blocks) or not isinstance(blend, BlendHead):
         return network
-    blocks = [one for one in blend.heads if isinstance(one, BlockHead)]
-    read = {(one.first, one.end) for one in blocks}
-    if len(read) != 1:
+    called = {columns: block for block, columns in encoder.columns.items()}
+    members = [one for one in blend.heads if isinstance(one, BlockHead)]
+    read = [called[one.first, one.end] for one in members]
+    if len(set(read)) == len(called) > 1:
         return network
-    place = list(encoder.columns.values()).index(read.pop())
-    heads = [one.head for one in blocks]
+    fewer = encoder.only(set(read))
+    heads: list[Head] = [one.head for one in members]
+    if isinstance(fewer, Blocks):
+        at = fewer.columns
+        heads = [BlockHead.of(head, *at[block]) for head, block in zip(heads, read, strict=True)]
     weights, heats = blend.weights.tolist(), blend.temperatures.tolist()
-    alone = list(encoder.encoders.values())[place]
-    return Network(alone, BlendHead.of(heads, weights, heats, blend.origins)).eval()
+    return Network(fewer, BlendHead.of(heads, weights, heats, blend.origins)).eval()
 
 
 def _joined(prior: Mapping[str, float], others: list[str]) -> dict[str, float]:
@@ -347,6 +354,11 @@ def _joined(prior: Mapping[str, float], others: list[str]) -> dict[str, float]:
     size = len(prior) + len(others)
     share = len(prior) / size
     return dict.fromkeys(others, 1 / size) | {name: p * share for name, p in prior.items()}
+
+
+def _blocks() -> list[str]:
+    """What blocks of features are called, of all modalities."""
+    return list(dict.fromkeys(block for _, one in MODALITIES.items() for block in one.beside))
 
 
 def _named(members: str) -> list[str]:

@@ -21,7 +21,6 @@ from leaven.learn.remembered import fixed, remembered
 __all__ = [
     "ENCODERS",
     "IN_MEMORY",
-    "RAW",
     "Encoder",
     "SequenceEncoder",
     "encode",
@@ -29,8 +28,6 @@ __all__ = [
     "sample",
 ]
 
-#: What the block of nearly raw features is called, see `Encoder.columns`.
-RAW = "raw"
 #: Bytes of features that are held in memory; more are laid on disk.
 IN_MEMORY = 2**31
 
@@ -62,6 +59,11 @@ class Encoder(nn.Module, ABC):
     def __init__(self, **config: Any) -> None:
         super().__init__()
         self.config = config
+
+    @classmethod
+    def reads(cls, spec: Spec) -> bool:
+        """Whether records of this spec have what it reads; most read what all records have."""
+        return True
 
     @classmethod
     @abstractmethod

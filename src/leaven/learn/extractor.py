@@ -52,7 +52,8 @@ class Extractor(ABC):
 
     `description` is plain JSON, enough to `open` the same again: `kind` (the adapter's name in
     this module), `name`, `width`, and `digest`, which tells another encoder of the same name;
-    `gives` where that is not `features`.
+    `gives` where that is not `features`, and `inner` where the last so many features are of the
+    encoder's inner layers.
     """
 
     description: dict[str, Any]

@@ -49,8 +49,10 @@ class Front:
         """The spec of those arrays."""
         if self.extractor is None:
             return self.spec
-        width = self.extractor["width"]
-        return {"width": width} if self._given == "features" else self.spec | {"length": width}
+        width, inner = self.extractor["width"], self.extractor.get("inner", 0)
+        if self._given != "features":
+            return self.spec | {"length": width}
+        return {"width": width - inner} | ({"inner": inner} if inner else {})
 
     def decode(self, dataset: Dataset) -> tuple[Arrays, Sequence[Rejected]]:
         """All records as arrays; a rejected one keeps a blank place."""
@@ -58,7 +60,10 @@ class Front:
         if self.extractor is None:
             return arrays, rejected
         found = open_extractor(self.extractor).extract(dataset, self.spec)
-        return Arrays({self._given: found}), rejected
+        inner = self.extractor.get("inner", 0)
+        if not inner:
+            return Arrays({self._given: found}), rejected
+        return Arrays({self._given: found[:, :-inner], "inner": found[:, -inner:]}), rejected
 
     def readable(self, dataset: Dataset) -> tuple[Dataset, Arrays]:
         """The records that can be decoded, and their arrays; the others are in its quarantine."""

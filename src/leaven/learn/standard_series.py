@@ -9,7 +9,7 @@ from leaven.data.arrays import Arrays, Batch
 from leaven.data.dataset import Index
 from leaven.learn.encoder import sample
 
-__all__ = ["StandardSeries", "own_steps", "stretched"]
+__all__ = ["StandardSeries", "even_series", "own_steps", "stretched"]
 
 
 class StandardSeries(nn.Module):
@@ -42,6 +42,15 @@ class StandardSeries(nn.Module):
         begun, ahead = there.cummax(1).values, there.flip(1).cummax(1).values.flip(1)
         within = (begun * ahead).to(batch["values"].dtype)
         return (batch["values"] - self.mean) / self.deviation * within, within
+
+
+def even_series(standard: StandardSeries, batch: Batch, usual: int) -> Tensor:
+    """(batch, channels, steps) standardised values, all series of one length.
+
+    Where `usual` is not 0, lengths differ, and each series is stretched to so many steps.
+    """
+    values, within = (part.transpose(1, 2) for part in standard(batch))
+    return stretched(values, own_steps(within), usual) if usual else values
 
 
 def own_steps(within: Tensor) -> Tensor:

@@ -8,7 +8,8 @@ into what the encoder reads; `show` is for people. Name the encoders in `encoder
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -35,12 +36,15 @@ _SHOWN = 16
 class Embedding(Modality):
     """A vector a record. Arrays: "features" (n, width) float32, all finite.
 
-    Spec: {"column": name, "width": numbers a vector}.
+    Beside them there may be "inner" (n, inner), from a frozen encoder: its layers before the last.
+    Spec: {"column": name, "width": numbers a vector}, and perhaps "inner".
     """
 
     name = "embedding"
     encoder = "mlp"
     features = "standardised"
+    beside: ClassVar[Mapping[str, str]] = {"inner": "inner-states"}
+    blocks = "embedding-blocks"
 
     def describe(self, dataset: Dataset) -> Spec:
         """The column's width: its type's, else its vectors' most frequent one."""

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -100,6 +101,10 @@ class Image(Modality):
     name = "image"
     encoder = "small-convnet"
     features = "patch-dictionary"
+    beside: ClassVar[Mapping[str, str]] = {
+        "gradients": "gradients", "pixels": "pixel-components",
+    }  # fmt: skip
+    blocks = "image-blocks"
 
     def describe(self, dataset: Dataset) -> Spec:
         """Channels and size, from at most 200 evenly spaced pictures.

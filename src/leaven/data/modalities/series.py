@@ -8,7 +8,8 @@ into what the encoder reads; `show` is for people. Name the encoders in `encoder
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -69,7 +70,9 @@ class TimeSeries(Modality):
     name = "series"
     encoder = "tcn"
     features = "rocket"
-    raw = "steps"
+    beside: ClassVar[Mapping[str, str]] = {
+        "raw": "steps", "hydra": "hydra", "intervals": "intervals",
+    }  # fmt: skip
     blocks = "series-blocks"
 
     def describe(self, dataset: Dataset) -> Spec:

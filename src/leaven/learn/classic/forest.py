@@ -25,6 +25,7 @@ class ForestMethod(LearnerMethod):
     trees: int = Forest.trees
     leaves: int = Forest.leaves
     least: int = Forest.least
+    share: float = Forest.share
 
     name = baseline = "forest"
     summary = "random trees of labelled records"

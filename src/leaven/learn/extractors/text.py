@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from leaven.learn.pretrained import Stamp, changed, device, digest_of, load, pla
 from leaven.learn.reduced import reduced, settled
 from leaven.learn.sentence_pooling import SentencePooling
 
-__all__ = ["Loaded", "SentenceEncoder"]
+__all__ = ["Loaded", "SentenceEncoder", "inner_states"]
 
 _TOKENS = 256  # sentence encoders are trained on about as many
 _LETTERS = 64  # no token is longer in the mean: tokenising a book takes seconds
@@ -29,22 +29,34 @@ _BUDGET = {"cpu": 1024, "cuda": 32768}
 _READ = 8192  # texts that are tokenised at a time, in parallel
 _WANTED = "a folder or hub name of a text encoder with safetensors weights"
 _PROBES = (4, 32)  # texts of random tokens, and tokens each
+_MEAN = SentencePooling()
+
+S = TypeVar("S")
 
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A tokeniser, a model in single precision, and what they are known by."""
+    """A tokeniser, a model in single precision, and what they are known by.
+
+    `width` is of what is pooled, `inner` of the states before.
+    """
 
     tokenizer: Any
     model: Any
     pooling: SentencePooling
     width: int
+    inner: int
     tokens: int
     digest: str
 
 
 class SentenceEncoder(StoredExtractor):
-    """A text's token states, pooled as the encoder's own files say.
+    """A text's token states, pooled as the encoder's own files say, and those of the layers before.
+
+    The latter are the `inner` last features: what a sentence is about is in the pooled ones, and
+    how it says so rather in the layers before (Jawahar, Sagot & Seddah 2019, "What does BERT learn
+    about the structure of language?", ACL, section 5). Each layer's mean state has length one, and
+    they are averaged.
 
     Texts of about the same number of tokens share a batch of at most so many tokens, so that
     little is padded and a record's features depend on its batch by no more than rounding. The
@@ -63,7 +75,10 @@ class SentenceEncoder(StoredExtractor):
         place = placed(name)
         loaded = _load(place, stamp(place, _WANTED))
         precision = settled(loaded.model, lambda model: _probed(model, loaded))
-        described = {"kind": cls.__name__, "name": place, "width": loaded.width}
+        described = {
+            "kind": cls.__name__, "name": place, "width": loaded.width + loaded.inner,
+            "inner": loaded.inner,
+        }  # fmt: skip
         return cls(described | {"precision": precision, "digest": f"{loaded.digest}-{precision}"})
 
     @classmethod
@@ -113,7 +128,9 @@ class SentenceEncoder(StoredExtractor):
         for rows in _batches([len(one) for one in ids], _BUDGET[device().type]):
             read = {"input_ids": [ids[row] for row in rows]}
             batch = loaded.tokenizer.pad(read, return_tensors="pt").to(device())
-            yield rows, _features(model, loaded, dict(batch)).cpu().numpy()
+            found = _features(model, loaded, dict(batch))
+            # Runs from before the inner states were read have only what is pooled.
+            yield rows, found[:, : self.description["width"]].cpu().numpy()
 
 
 @lru_cache(maxsize=1)
@@ -136,7 +153,8 @@ def _load(name: str, at: Stamp) -> Loaded:
         model = model.get_encoder()
     words = sorted(tokenizer.get_vocab().items())
     digest = digest_of(model, [words, pooling.settings, tokens])
-    return Loaded(tokenizer, model, pooling, int(width) * len(pooling.ways), tokens, digest)
+    widths = int(width) * len(pooling.ways), int(width)
+    return Loaded(tokenizer, model, pooling, *widths, tokens, digest)
 
 
 @lru_cache(maxsize=1)
@@ -175,15 +193,29 @@ def _batches(counts: list[int], budget: int) -> Iterator[Index]:
 
 
 def _features(model: nn.Module, loaded: Loaded, batch: dict[str, Tensor]) -> Tensor:
-    """(rows, width) of a padded batch."""
+    """(rows, width + inner) of a padded batch."""
     known = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    return loaded.pooling(model(**known).last_hidden_state, batch["attention_mask"])
+    seen, mask = model(**known, output_hidden_states=True), batch["attention_mask"]
+    inner = torch.stack([_MEAN(one, mask) for one in inner_states(seen.hidden_states)])
+    return torch.cat([loaded.pooling(seen.last_hidden_state, mask), inner.mean(0)], 1)
+
+
+def inner_states(states: Sequence[S]) -> Sequence[S]:
+    """Of what enters the first layer and what each gives, all but the first and the last.
+
+    Of a model of one layer it is what enters.
+
+    >>> inner_states("wabc"), inner_states("wa")
+    ('ab', 'w')
+    """
+    return states[1:-1] or states[:1]
 
 
 def _probed(model: nn.Module, loaded: Loaded) -> Tensor:
-    """(probes, width) features of random tokens."""
+    """(probes, width) features of random tokens, what is pooled."""
     rng = torch.Generator().manual_seed(0)
     n, length = _PROBES[0], min(_PROBES[1], loaded.tokens)
     words = int(model.get_input_embeddings().num_embeddings)  # type: ignore[operator]
     ids = torch.randint(words, (n, length), generator=rng)
-    return _features(model, loaded, {"input_ids": ids, "attention_mask": torch.ones_like(ids)})
+    read = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    return _features(model, loaded, read)[:, : loaded.width]

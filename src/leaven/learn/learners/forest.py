@@ -19,12 +19,14 @@ __all__ = ["Forest"]
 class Forest(Learner):
     """`trees` of at most `leaves`, which bounds the size of the head whatever it is fitted on.
 
-    No leaf holds fewer than `least` of the records that a tree is fitted on.
+    No leaf holds fewer than `least` of the records that a tree is fitted on. A split chooses among
+    a `share` of the features, drawn anew each time; 0 stands for their root.
     """
 
     trees: int = 100
     leaves: int = 512
     least: int = 1
+    share: float = 0.0
 
     name = "forest"
 
@@ -33,11 +35,17 @@ class Forest(Learner):
             value = getattr(self, setting)
             if value < lowest:
                 raise SettingError(setting, f"a whole number, at least {lowest}", value)
+        if not 0 <= self.share <= 1:
+            raise SettingError("share", "a number from 0 to 1", self.share)
 
     def estimator(self, seed: int) -> Any:
         """A scikit-learn ExtraTreesClassifier."""
         return ExtraTreesClassifier(
-            self.trees, max_leaf_nodes=self.leaves, min_samples_leaf=self.least, random_state=seed
+            self.trees,
+            max_leaf_nodes=self.leaves,
+            min_samples_leaf=self.least,
+            max_features=self.share or "sqrt",
+            random_state=seed,
         )
 
     def head(self, fitted: Any, width: int, classes: int) -> ForestHead:

@@ -13,13 +13,13 @@ from leaven.data.dataset import Index
 from leaven.data.modality import Spec
 from leaven.learn.encoder import ENCODERS, Encoder, sample
 from leaven.learn.kernels_of_time import KernelsOfTime
+from leaven.learn.principal import leading
 from leaven.learn.standard_series import StandardSeries, own_steps, stretched
 
 __all__ = ["Rocket"]
 
 _DIFFERENCES = 0.7  # weight of the differences' features: they hold more of the noise
 _MOST = 2000  # records from which the components are learnt
-_SMALLEST = 1e-6  # share of the largest component's variance, below which one is rounding error
 
 
 class Rocket(Encoder):
@@ -76,20 +76,12 @@ class Rocket(Encoder):
         rng = np.random.default_rng((seed, 84))
         for part, (series, own) in zip(self._parts(), self._read(batch), strict=True):
             part.learn(series, rng, own)
-        found = self._features(batch)
-        self.centre.copy_(found.mean(0))
-        found -= self.centre
-        deviation = found.std(0, correction=0)
-        scale = torch.where(deviation > 1e-6, 1 / deviation, 0.0) / found.shape[1] ** 0.5
+        weights = torch.ones(len(self.centre))
         if self.config["differences"]:
-            scale.view(-1, 2, self._parts()[0].width)[:, 1] *= _DIFFERENCES
-        found *= scale
-        values, vectors = torch.linalg.eigh((found @ found.T).double())
-        values, vectors = values.flip(0)[: self.width], vectors.flip(1)[:, : self.width]
-        kept = int((values > _SMALLEST * values[0].clamp_min(1e-12)).sum())
-        directions = found.T @ (vectors[:, :kept] / values[:kept].sqrt()).float()
-        self.components.zero_()
-        self.components[:, :kept] = scale[:, None] * directions
+            weights.view(-1, 2, self._parts()[0].width)[:, 1] *= _DIFFERENCES
+        centre, components = leading(self._features(batch), self.width, weights)
+        self.centre.copy_(centre)
+        self.components.copy_(components)
 
     def _parts(self) -> list[KernelsOfTime]:
         return cast(list[KernelsOfTime], list(self.kernels))

@@ -17,7 +17,7 @@ from leaven.learn.adapt import Bottleneck
 from leaven.operate.export.graph import Value
 from leaven.operate.export.layers import attended, linear, normed, split_heads, unsupported
 
-__all__ = ["KNOWN", "places", "transformed", "vectors", "written"]
+__all__ = ["KNOWN", "layers", "places", "transformed", "vectors", "written"]
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,18 @@ def places(tokens: Value, model: Any, counted: Value | None = None) -> Value:
 def transformed(
     entered: Value, place: Value, there: Value, model: Any, adapters: Iterable[Bottleneck] = ()
 ) -> Value:
-    """(n, length, width) the last states of words' vectors (n, length, width).
+    """(n, length, width) the last states of words' vectors, see `layers`."""
+    return layers(entered, place, there, model, adapters)[-1]
+
+
+def layers(
+    entered: Value, place: Value, there: Value, model: Any, adapters: Iterable[Bottleneck] = ()
+) -> list[Value]:
+    """(n, length, width) what enters the first layer, then the states that each layer gives.
 
     Parameters
     ----------
+    entered : (n, length, width) the words' vectors.
     place : which row of the table of places each reads.
     there : (n, length) float32, 1 for a token and 0 for padding.
     adapters : that follow blocks; the layer of the first block is 1, as its encoder counts them.
@@ -123,7 +131,7 @@ def transformed(
 
 def _states(
     entered: Value, place: Value, there: Value, model: Any, following: Mapping[int, Bottleneck]
-) -> Value:
+) -> list[Value]:
     graph, kind, table = entered.graph, model.config.model_type, model.embeddings
     states = entered + graph.constant(table.position_embeddings.weight).take(place)
     if getattr(table, "token_type_embeddings", None) is not None:
@@ -135,12 +143,14 @@ def _states(
     body = model.transformer if kind == "distilbert" else model.encoder
     if kind == "mpnet":
         mask = mask + _distances(states, body, model.config)
+    given = [states]
     for number, layer in enumerate(body.layer, 1):
         states = _block(states, _BLOCKS[kind](layer), mask, model.config)
         if (adapter := following.get(number)) is not None:
             inner = linear(states, adapter.down).apply("Gelu")
             states = states + linear(inner, adapter.up)
-    return states
+        given.append(states)
+    return given
 
 
 def _block(states: Value, block: _Block, mask: Value, config: Any) -> Value:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from leaven.learn.models.blocks import Blocks, SeriesBlocks
+from leaven.learn.models.blocks import Blocks, EmbeddingBlocks, ImageBlocks, SeriesBlocks
 from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
 from leaven.operate.export.graph import Value
 
@@ -15,4 +15,5 @@ def blocks(arrays: Entered, encoder: Blocks) -> Value:
     return parts[0].graph.concat(*parts, axis=1)
 
 
-ENCODER_GRAPHS.add(SeriesBlocks.name, blocks)
+for _kind in (SeriesBlocks, ImageBlocks, EmbeddingBlocks):
+    ENCODER_GRAPHS.add(_kind.name, blocks)

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from leaven.learn.models.gradients import DARK, FAINT, FLAT, SHARP, Gradients
 from leaven.learn.models.patch_dictionary import PatchDictionary
 from leaven.learn.models.pixel_components import PixelComponents
 from leaven.learn.models.resnet import ResNet, ResNet50
@@ -26,7 +27,15 @@ from leaven.operate.export.layers import (
     unsupported,
 )
 
-__all__ = ["convnet", "patch_dictionary", "pixel_components", "resnet", "vit", "wide_resnet"]
+__all__ = [
+    "convnet",
+    "gradients",
+    "patch_dictionary",
+    "pixel_components",
+    "resnet",
+    "vit",
+    "wide_resnet",
+]
 
 _SLOPE, _EPSILON = 0.1, 1e-3  # as `WideResNet` has them
 
@@ -55,6 +64,28 @@ def patch_dictionary(arrays: Entered, encoder: PatchDictionary) -> Value:
     small = area(_unit(arrays), _shape(arrays), encoder.shape)
     codes = coded(small, encoder.codes, small.graph.constant(encoder.down), encoder.along)
     return softened(rooted(codes.reshape(0, -1)), encoder.components)
+
+
+def gradients(arrays: Entered, encoder: Gradients) -> Value:
+    """Histograms of the directions of edges, on their components."""
+    pixels = _unit(arrays)
+    wide = pixels.graph.op("Pad", pixels, np.array([0, 0, 1, 1, 0, 0, 1, 1]), mode="edge")
+    inner, outer = wide.cut(2, 1, -1), wide.cut(3, 1, -1)
+    across = inner.cut(3, 2) - inner.cut(3, 0, -2)
+    down = outer.cut(2, 2) - outer.cut(2, 0, -2)
+    square = across * across + down * down + FLAT
+    even, mixed = (across * across - down * down) / square, across * down * 2.0 / square
+    strength, parts = square.apply("Sqrt"), []
+    for cosine, sine in encoder.turns.T.tolist():
+        near = (even * cosine + mixed * sine).apply("Relu")
+        parts.append((pixels.graph.op("Pow", near, np.float32(SHARP)) * strength).sum(1, keep=True))
+    edges, found = pixels.graph.concat(*parts, axis=1), []
+    for rows, columns in encoder.regions:
+        told = pixels.graph.constant(rows) @ (edges @ columns.T.contiguous())
+        length = (told * told).sum(1, keep=True).apply("Sqrt")
+        faint = length.mean(2, 3, keep=True) * FAINT + DARK
+        found += [one.reshape(0, -1) for one in (told, told / (length + faint))]
+    return (pixels.graph.concat(*found, axis=1) - encoder.centre) @ encoder.components
 
 
 def convnet(arrays: Entered, encoder: SmallConvNet) -> Value:
@@ -133,6 +164,7 @@ def _block(states: Value, block: nn.Module) -> Value:
 
 ENCODER_GRAPHS.add(PixelComponents.name, pixel_components)
 ENCODER_GRAPHS.add(PatchDictionary.name, patch_dictionary)
+ENCODER_GRAPHS.add(Gradients.name, gradients)
 ENCODER_GRAPHS.add(SmallConvNet.name, convnet)
 ENCODER_GRAPHS.add(WideResNet.name, wide_resnet)
 for _kind in (ResNet, ResNet50):

@@ -7,6 +7,8 @@ import torch
 from torch import nn
 
 from leaven.learn.kernels_of_time import KERNELS, KernelsOfTime
+from leaven.learn.models.hydra import Hydra
+from leaven.learn.models.intervals import Intervals
 from leaven.learn.models.rocket import Rocket
 from leaven.learn.models.steps import Steps
 from leaven.learn.models.tcn import TCN, LargeTCN, TinyTCN
@@ -15,12 +17,12 @@ from leaven.operate.export.encoder_kinds import ENCODER_GRAPHS, Entered
 from leaven.operate.export.graph import Value
 from leaven.operate.export.layers import convolved, linear, through
 
-__all__ = ["rocket", "steps", "tcn"]
+__all__ = ["even", "rocket", "standard", "steps", "tcn"]
 
 _TAPS = 9
 
 
-def _standard(arrays: Entered, standard: StandardSeries) -> tuple[Value, Value]:
+def standard(arrays: Entered, standard: StandardSeries) -> tuple[Value, Value]:
     """(n, steps, channels) values, and whether a step lies within its channel's series."""
     graph, there = arrays["there"].graph, arrays["there"].cast(np.float32)
     begun = graph.op("CumSum", there, np.int64(1)).clip(0.0, 1.0)
@@ -31,7 +33,7 @@ def _standard(arrays: Entered, standard: StandardSeries) -> tuple[Value, Value]:
 
 def tcn(arrays: Entered, encoder: TCN) -> Value:
     """The largest state of all steps."""
-    values, within = _standard(arrays, encoder.standard)
+    values, within = standard(arrays, encoder.standard)
     graph = values.graph
     inside = within.max(2)  # (n, steps); the first step is always there
     first = np.eye(1, int(arrays["values"].shape[1]), dtype=np.float32)
@@ -55,16 +57,15 @@ def _block(seen: Value, there: Value, block: nn.Module) -> Value:
 
 def steps(arrays: Entered, encoder: Steps) -> Value:
     """The means of spans of time, channel after channel."""
-    values, _ = _standard(arrays, encoder.standard)
+    values, _ = standard(arrays, encoder.standard)
     return (values.transpose(0, 2, 1) @ encoder.spans).reshape(0, -1)
 
 
 def rocket(arrays: Entered, encoder: Rocket) -> Value:
     """Proportions of positive values of the kernels, on their components."""
-    values, within = (one.transpose(0, 2, 1) for one in _standard(arrays, encoder.standard))
+    values, within = (one.transpose(0, 2, 1) for one in standard(arrays, encoder.standard))
     graph, length = values.graph, int(arrays["values"].shape[1])
-    places = np.arange(1, length + 1, dtype=np.float32)
-    own = (within.max(1) * places).max(1).clip(1.0).unsqueeze(1, 2)  # (n, 1, 1)
+    own = _own_steps(within, length)
     read = _with_differences(values, within, own, length, encoder)
     if encoder.usual:
         values, within = (_stretched(one, own, length, encoder) for one in (values, within))
@@ -91,7 +92,24 @@ def _with_differences(
     return [*read, (one * within, (own - 1.0).clip(1.0), steps - 1)]
 
 
-def _stretched(values: Value, own: Value, length: int, encoder: Rocket) -> Value:
+def even(arrays: Entered, encoder: Hydra | Intervals) -> tuple[Value, int]:
+    """(n, channels, steps) standardised values of series of one length, and how many steps."""
+    values, within = (one.transpose(0, 2, 1) for one in standard(arrays, encoder.standard))
+    length = int(arrays["values"].shape[1])
+    if not encoder.usual:
+        return values, length
+    return _stretched(values, _own_steps(within, length), length, encoder), encoder.usual
+
+
+def _own_steps(within: Value, length: int) -> Value:
+    """(n, 1, 1) how many steps each series has itself."""
+    places = np.arange(1, length + 1, dtype=np.float32)
+    return (within.max(1) * places).max(1).clip(1.0).unsqueeze(1, 2)
+
+
+def _stretched(
+    values: Value, own: Value, length: int, encoder: Rocket | Hydra | Intervals
+) -> Value:
     """(n, channels, usual) the series' own steps, at so many even places; see `stretched`."""
     graph, channels = values.graph, int(encoder.config["channels"])
     ramp = torch.linspace(0, 1, encoder.usual).numpy()

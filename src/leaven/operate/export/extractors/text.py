@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from leaven.learn.extractors.subwords import SubwordReader
-from leaven.learn.extractors.text import SentenceEncoder
+from leaven.learn.extractors.text import SentenceEncoder, inner_states
 from leaven.learn.sentence_pooling import SentencePooling
 from leaven.operate.export.encoder_kinds import Entered
 from leaven.operate.export.extractor_kinds import EXTRACTOR_GRAPHS, Elsewhere, Inputs
-from leaven.operate.export.families import places, transformed, vectors, written
+from leaven.operate.export.families import layers, places, vectors, written
 from leaven.operate.export.graph import Value
 from leaven.operate.export.layers import unsupported
 from leaven.operate.export.token_states import of_tokens
@@ -70,10 +70,16 @@ class FrozenText(TrainedText):
         ids = graph.op("Max", tokens.cast(np.int64) - np.int64(1), np.int64(0))
         share, known = there.cast(np.float32), there.cast(np.int64)
         if written(model):
-            states = transformed(vectors(ids, model), places(ids, model, known), share, model)
+            states = layers(vectors(ids, model), places(ids, model, known), share, model)
         else:
-            states = of_tokens(ids, known, model, self.reader.description["name"])
-        return {"features": _pooled(states, share.unsqueeze(2), loaded.pooling)}
+            name = self.reader.description["name"]
+            states = of_tokens(ids, known, model, name, int(model.config.num_hidden_layers))
+        there = share.unsqueeze(2)
+        found = {"features": _pooled(states[-1], there, loaded.pooling)}
+        if self.reader.description.get("inner"):
+            inner = [_pooled(one, there, SentencePooling()) for one in inner_states(states)]
+            found["inner"] = sum(inner[1:], inner[0]) * (1 / len(inner))
+        return found
 
 
 def _pooled(states: Value, there: Value, pooling: SentencePooling) -> Value:
