@@ -46,8 +46,12 @@ def test_a_blend_finds_the_block_that_tells_the_classes_apart(telling: str) -> N
     members = "logistic,ridge,logistic@raw,ridge@raw"
     head = fitted(replace(SupervisedBlend(), members=members, repeats=1), known)
     assert isinstance(head, BlendHead)
-    read = {(one.first, one.end) for one in head.heads if isinstance(one, BlockHead)}
-    assert read == {COLUMNS[telling]}
+    parts = [
+        (weight, (one.first, one.end))
+        for one, weight in zip(head.heads, head.weights.tolist(), strict=True)
+        if isinstance(one, BlockHead)
+    ]
+    assert sum(weight for weight, columns in parts if columns == COLUMNS[telling]) > 0.8
     assert (answers(head, X).argmax(1) == y).mean() > 0.7
     again = BlendHead(**head.config)  # as a saved one is rebuilt
     again.load_state_dict(head.state_dict())

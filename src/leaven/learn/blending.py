@@ -85,7 +85,7 @@ class BlendMethod(ClassicMethod):
 
     family = "blends"
     baseline = "supervised-blend"
-    paper = "Hoeting et al. 1999, Statistical Science 14"
+    paper = "Yao et al. 2018, arXiv:1704.02030"
     #: Who takes part where `members` is silent; those that serve not all modalities are left out.
     candidates: ClassVar[tuple[str, ...]] = ()
     #: Who takes part besides where rules have voted.

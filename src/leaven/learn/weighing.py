@@ -1,12 +1,17 @@
 """How much each candidate counts in a blend: what was seen elsewhere, and what is seen here.
 
 With four labels a class, records left out say little of which model is best: whoever picks the
-winner often picks luck. So no candidate is picked. Each counts by its probability of being the one
-to trust (Bayesian model averaging; Hoeting, Madigan, Raftery & Volinsky 1999, eq. 1-3): a prior
-that the benchmark's other sets have taught (`history.py`), times the likelihood that it gave to
-labels it was not shown, times its odds of agreeing with the others about records left out. The last
-needs no label: models that are right agree, those that are wrong are wrong in ways of their own.
-Few labels leave the prior much as it is; each further one moves it.
+winner often picks luck. So no candidate is picked. They are mixed by the weights under which the
+mixture gives most to labels that it was not shown (stacking of predictive distributions; Yao,
+Vehtari, Simpson & Gelman 2018, arXiv:1704.02030, section 3.1), beginning with a prior that the
+benchmark's other sets have taught (`history.py`), times each candidate's odds of agreeing with the
+others about records left out. The last needs no label: models that are right agree, those that are
+wrong are wrong in ways of their own. The prior counts as one record more (it is a
+Dirichlet distribution's), so that each label moves it.
+
+A mixture, not the probability of each candidate to be the true one: of these the records would
+leave one alone as soon as they are many, though candidates that err on different records are
+better together (measured, see `docs/choice.md`).
 """
 
 from __future__ import annotations
@@ -22,6 +27,9 @@ Floats = npt.NDArray[np.float64]
 
 _AGREEING = 4.0  # how many records the odds of agreeing are worth
 _UNSURE = 10.0  # comparisons, half of which agreed, that are added to those seen
+_EXPERIENCE = 1.0  # how many records the prior is worth
+_ROUNDS = 500  # of expectation and maximisation, at most
+_STILL = 1e-6  # change of a weight below which they end
 _LEAST = 0.03  # weights below are taken for none: each member is work for whoever asks the model
 
 
@@ -36,22 +44,28 @@ def weigh(
     ----------
     likelihoods : of each candidate (n,) the probability that it gave to the label of each record
         left out, calibrated; n may be zero.
-    prior : of each candidate how probable it was before, above zero.
+    prior : of each candidate how much it counted elsewhere, above zero.
     agreeing : of each candidate how often it agrees with the others, see `agreement`.
 
-    >>> weigh({"a": np.full(50, 0.9), "b": np.full(50, 0.1)}, {"a": 0.5, "b": 0.5})
+    >>> weigh({"a": np.full(90, 0.9), "b": np.full(90, 0.1)}, {"a": 0.5, "b": 0.5})
     {'a': 1.0}
     >>> weigh({"a": np.zeros(0), "b": np.zeros(0)}, {"a": 0.75, "b": 0.25})
     {'a': 0.75, 'b': 0.25}
     """
     names = list(likelihoods)
-    score = np.array([np.log(np.maximum(likelihoods[n], 1e-12)).sum() for n in names])
-    score += np.log([prior[name] for name in names])
+    expected = np.array([prior[name] for name in names])
     if agreeing:
         shares = np.array([agreeing[name] for name in names])
-        score += _AGREEING * np.log(shares / (1 - shares))
-    found = np.exp(score - score.max())
-    found /= found.sum()
+        expected = expected * (shares / (1 - shares)) ** _AGREEING
+    expected = expected / expected.sum()
+    given = np.column_stack([np.maximum(likelihoods[name], 1e-12) for name in names])
+    found = expected
+    for _ in range(_ROUNDS):
+        mixed = given * found
+        told = (mixed / mixed.sum(1, keepdims=True)).sum(0) + _EXPERIENCE * expected
+        before, found = found, told / told.sum()
+        if np.abs(found - before).max() < _STILL:
+            break
     found = np.where(found < _LEAST, 0.0, found)
     found = (found / found.sum()).round(4)
     return {name: float(w) for name, w in zip(names, found, strict=True) if w > 0}

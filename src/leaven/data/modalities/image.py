@@ -101,9 +101,7 @@ class Image(Modality):
     name = "image"
     encoder = "small-convnet"
     features = "patch-dictionary"
-    beside: ClassVar[Mapping[str, str]] = {
-        "gradients": "gradients", "pixels": "pixel-components",
-    }  # fmt: skip
+    beside: ClassVar[Mapping[str, str]] = {"gradients": "gradients"}
     blocks = "image-blocks"
 
     def describe(self, dataset: Dataset) -> Spec:

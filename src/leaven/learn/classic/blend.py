@@ -1,10 +1,10 @@
 """A blend of methods with and without unlabelled records, on the same frozen features.
 
-p(y | x) = Σ w_c p_c(y | x), where w_c is the probability that candidate c is the one to trust
-(Bayesian model averaging; Hoeting, Madigan, Raftery & Volinsky 1999, Statistical Science 14): a
-prior that the benchmark has learnt on other sets, times the likelihood of labels of records left
-out, times the odds of agreeing with the others. Nothing is picked: with few labels the prior
-decides, with many the records.
+p(y | x) = Σ w_c p_c(y | x), with the weights under which the mixture gives most to labels of
+records left out (stacking of predictive distributions; Yao, Vehtari, Simpson & Gelman 2018,
+arXiv:1704.02030), from a prior that the benchmark has learnt on other sets, times the odds of
+agreeing with the others. Nothing is picked: candidates that err on different records are better
+together.
 
 Use it where you do not know which method suits: it is what `auto` takes.
 

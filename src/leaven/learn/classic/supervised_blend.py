@@ -1,6 +1,6 @@
 """The blend's supervised part: the candidates that read labelled records alone, mixed alike.
 
-The same contest on the same folds with the same prior (Hoeting, Madigan, Raftery & Volinsky 1999),
+The same contest on the same folds with the same prior (Yao, Vehtari, Simpson & Gelman 2018),
 without the candidates that read unlabelled records.
 
 Use it as the baseline of `blend`; it is also what is left of it where every record has a label.

@@ -88,7 +88,7 @@ class SeriesBlocks(Blocks):
 
 
 class ImageBlocks(Blocks):
-    """Codes of patches, directions of edges, and components of the pixels."""
+    """Codes of patches, and directions of edges."""
 
     name = "image-blocks"
     modality = "image"
