@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from leaven.core.errors import SettingError
+from leaven.core.errors import RunError, SettingError
 from leaven.data.arrays import Arrays
 from leaven.data.modality import MODALITIES
 from leaven.learn.classic.blend import Blend
@@ -17,12 +18,14 @@ from leaven.learn.classic.supervised_blend import SupervisedBlend
 from leaven.learn.classic_method import Frozen
 from leaven.learn.contracts.made_records import MADE_RECORDS
 from leaven.learn.encoder import ENCODERS
+from leaven.learn.front import Front
 from leaven.learn.heads.blend import BlendHead
 from leaven.learn.heads.block import BlockHead
 from leaven.learn.method import METHODS, Problem
 from leaven.learn.models.steps import spans
 from leaven.learn.network import Network
 from leaven.learn.out_of_fold import answers, fitted
+from leaven.learn.predictor import Predictor
 from tests.learn.test_blending import digits
 
 COLUMNS = {"": (0, 64), "raw": (64, 128)}
@@ -103,6 +106,23 @@ def test_what_no_member_reads_is_not_computed() -> None:
             whole = Network(both.encoder, head).logits(problem.arrays)
             own = Network(alone.encoder, alone.head.heads[0]).logits(problem.arrays)
             np.testing.assert_allclose(whole, own, atol=1e-5)
+
+
+@pytest.mark.parametrize("members", ["ridge", "ridge,logistic@raw", "forest@intervals,ridge@hydra"])
+def test_a_model_that_reads_some_of_the_blocks_is_saved_and_opened(members: str, tmp_path: Path):
+    problem = made("series")
+    settings = {"members": members, "repeats": 1}
+    encoder = Blend().default_encoder(problem.views)
+    four = replace(problem, train=problem.train[:4], encoder=encoder, settings=settings)
+    network = _ended(METHODS["blend"].fit(four))
+    front = Front("series", problem.spec)
+    Predictor(front, network, [str(i) for i in range(problem.classes)]).save(tmp_path)
+    again = Predictor.load(tmp_path).network
+    torch.testing.assert_close(again.logits(problem.arrays), network.logits(problem.arrays))
+    other = Front("series", problem.spec | {"length": problem.spec["length"] + 1})
+    Predictor(other, network, [str(i) for i in range(problem.classes)]).save(tmp_path)
+    with pytest.raises(RunError, match="does not fit the records described"):
+        Predictor.load(tmp_path)
 
 
 def test_embeddings_have_a_block_of_inner_states_where_their_encoder_gave_them() -> None:

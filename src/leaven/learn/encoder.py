@@ -70,6 +70,11 @@ class Encoder(nn.Module, ABC):
     def configure(cls, spec: Spec) -> dict[str, Any]:
         """The constructor's arguments (plain JSON) for records of this spec."""
 
+    def configured(self, spec: Spec) -> dict[str, Any]:
+        """Its configuration as plain JSON, with all that follows from a spec put in anew."""
+        told: dict[str, Any] = json.loads(json.dumps(self.configure(spec)))
+        return self.config | told
+
     def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
         """Learn statistics from the training records at `index`. Labels are not given."""
 

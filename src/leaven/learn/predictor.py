@@ -133,5 +133,5 @@ def _configured(encoder: Encoder, front: Front) -> dict[str, Any]:
     """The encoder's configuration, with all that follows from the spec put in anew."""
     told: dict[str, Any] | None = (front.extractor or {}).get("encoder")
     if told is None:  # what reads the records says nothing of who reads on
-        told = json.loads(json.dumps(encoder.configure(front.arrays_spec)))
+        return encoder.configured(front.arrays_spec)
     return encoder.config | told

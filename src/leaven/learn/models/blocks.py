@@ -69,6 +69,10 @@ class Blocks(Encoder):
         parts = {name: ENCODERS[name] for name in names if ENCODERS[name].reads(spec)}
         return {"parts": {name: kind.configure(spec) for name, kind in parts.items()}}
 
+    def configured(self, spec: Spec) -> dict[str, Any]:
+        """Each part's own; those that are not there are not asked for."""
+        return {"parts": {name: part.configured(spec) for name, part in self.encoders.items()}}
+
     def prepare(self, arrays: Arrays, index: Index, seed: int) -> None:
         """Each what it learns without labels."""
         for part in self.encoders.values():
