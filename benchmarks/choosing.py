@@ -162,17 +162,39 @@ def blended(case: Case, prior: Mapping[str, float], supervised: bool = False) ->
 
     from leaven.learn.blending import parted
     from leaven.learn.method import METHODS
-    from leaven.learn.weighing import agreement, weigh
+    from leaven.learn.weighing import weigh
 
     names = [n for n in case.test if not (supervised and METHODS[parted(n)[0]].unlabelled)]
     seen = {n: case.likelihood.get(n, np.zeros(0)) for n in names}
-    named = {n: case.left_out[n].argmax(-1).ravel() for n in names if len(case.left_out[n])}
-    agreeing = agreement(named) if len(named) > 1 else None
-    weights = weigh(seen, {n: max(prior[n], 1e-3) for n in names}, agreeing)
+    weights = weigh(seen, {n: max(prior[n], 1e-3) for n in names}, _agreeing(case, names))
     return np.sum([w * case.probabilities[n] for n, w in weights.items()], 0)
 
 
-def _prior(case: Case, others: list[Case]) -> dict[str, float]:
+def averaged(case: Case, prior: Mapping[str, float]) -> Floats:
+    """(t, k) the same, each candidate by its probability of being the true one.
+
+    Bayesian model averaging; Hoeting, Madigan, Raftery & Volinsky 1999, Statistical Science 14.
+    """
+    import numpy as np
+
+    score = np.array([_logs(case, n) * len(case.y) + np.log(max(prior[n], 1e-3)) for n in prior])
+    agreeing = _agreeing(case, list(prior))
+    if agreeing:
+        shares = np.array([agreeing[name] for name in prior])
+        score += 4 * np.log(shares / (1 - shares))
+    weights = np.exp(score - score.max())
+    told = zip(prior, weights / weights.sum(), strict=True)
+    return np.sum([w * case.probabilities[n] for n, w in told], 0)
+
+
+def _agreeing(case: Case, names: list[str]) -> dict[str, float] | None:
+    from leaven.learn.weighing import agreement
+
+    named = {n: case.left_out[n].argmax(-1).ravel() for n in names if len(case.left_out[n])}
+    return agreement(named) if len(named) > 1 else None
+
+
+def prior_of(case: Case, others: list[Case]) -> dict[str, float]:
     """What other sets let expect of the candidates here."""
     from leaven.learn.history import expected
 
@@ -184,11 +206,13 @@ def _prior(case: Case, others: list[Case]) -> dict[str, float]:
 
 def ways(cases: list[Case]) -> dict[str, list[float]]:
     """Accuracy of each way of choosing, case by case; `others` are all cases of other sets."""
+    from leaven.learn.blending import parted
+
     found: dict[str, list[float]] = {}
     fixed: Callable[[str], str] = lambda name: f"always {name}"  # noqa: E731
     for case in cases:
         others = [one for one in cases if one.set != case.set]
-        prior = _prior(case, others)
+        prior = prior_of(case, others)
         names = list(case.test)
         scores = {n: case.right(p) for n, p in case.probabilities.items()}
         even = dict.fromkeys(names, 1 / len(names))
@@ -200,13 +224,15 @@ def ways(cases: list[Case]) -> dict[str, list[float]]:
         told = {
             "the blend, as it ships": case.right(blended(case, prior)),
             "its supervised part": case.right(blended(case, prior, supervised=True)),
+            "a blend by the probability of being the true one": case.right(averaged(case, prior)),
             "a blend without experience": case.right(blended(case, even)),
             "what experience likes best": scores[max(names, key=lambda n: prior[n])],
             "the winner of the folds": scores[max(names, key=lambda n: folds[n])],
             "the least surprised in the folds": scores[min(names, key=lambda n: surprise[n])],
             "the best on the test records (an oracle)": max(scores.values()),
         }
-        told |= {fixed(n): scores.get(n, float("nan")) for n in names}
+        # Of further blocks each kind of record has its own.
+        told |= {fixed(n): scores[n] for n in names if not parted(n)[1]}
         for way, score in told.items():
             found.setdefault(way, []).append(score)
     return found
@@ -231,7 +257,7 @@ def history(cache: Path) -> None:
     kinds = {case.modality for case in cases}
     rows = [row for row in read(ROWS) if row["modality"] not in kinds]
     for case in cases:
-        prior = _prior(case, [one for one in cases if one.set != case.set])
+        prior = prior_of(case, [one for one in cases if one.set != case.set])
         with_them = case.right(blended(case, prior))
         rows.append(
             {
