@@ -113,9 +113,22 @@ def test_each_encoder_has_its_own(series, arrays: Arrays):
     apart = [encode(one, arrays, every, PLAIN) for one in (first, second, first)]
     assert not np.allclose(apart[0], apart[1])
     np.testing.assert_array_equal(apart[0], apart[2])
-    for seed in range(2, 5):
+    for seed in range(2, 8):
         encode(rocket(arrays, series[1], seed), arrays, every, PLAIN)
-    assert len(arrays.remembered) == 2, "memory is bounded"
+    assert len(arrays.remembered) == 5, "memory is bounded"
+
+
+def test_parts_side_by_side_are_remembered_one_by_one(series, arrays: Arrays):
+    kind = ENCODERS["series-blocks"]
+    blocks = kind(**kind.configure(series[1].arrays_spec))
+    every = np.arange(700)
+    blocks.prepare(arrays, every, 0)
+    whole = encode(blocks, arrays, every, PLAIN)
+    assert len(arrays.remembered) == len(blocks.columns)
+    for block, (first, end) in blocks.columns.items():
+        alone = encode(blocks.only([block]), arrays, every, PLAIN)
+        np.testing.assert_array_equal(alone, whole[:, first:end])
+    assert len(arrays.remembered) == len(blocks.columns), "nothing was computed twice"
 
 
 def test_answers_are_those_of_records_that_are_not_remembered(series, arrays: Arrays):

@@ -94,6 +94,10 @@ class Encoder(nn.Module, ABC):
         """(batch, width) features of a view."""
         return self.represent(self.enter(batch))
 
+    def side_by_side(self) -> list[Encoder]:
+        """The encoders whose features, one after the other, are its own; mostly itself."""
+        return [self]
+
     @property
     def columns(self) -> Mapping[str, tuple[int, int]]:
         """Columns of features of one kind: the first and the one behind the last, by name.
@@ -153,14 +157,24 @@ def encode(
     bytes is a map of a file that goes with it. Features of a fixed encoder are made once where the
     arrays remember them.
     """
-    if isinstance(encoder, Encoder) and fixed(encoder):
-        name = f"{encoder.name} {json.dumps(encoder.config, sort_keys=True)}"
-        known = remembered(
-            name, encoder, arrays, index, encoder.width,
-            lambda rows: _encode(encoder, arrays, rows, plain, block),
-        )  # fmt: skip
-        if known is not None:
-            return known
+    if isinstance(encoder, Encoder):
+        parts = encoder.side_by_side()
+        if len(parts) > 1:
+            found = _room(len(index), encoder.width)
+            start = 0
+            for part in parts:
+                columns = slice(start, start + part.width)
+                found[:, columns] = encode(part, arrays, index, plain, block)
+                start += part.width
+            return found
+        if fixed(encoder):
+            name = f"{encoder.name} {json.dumps(encoder.config, sort_keys=True)}"
+            known = remembered(
+                name, encoder, arrays, index, encoder.width,
+                lambda rows: _encode(encoder, arrays, rows, plain, block),
+            )  # fmt: skip
+            if known is not None:
+                return known
     return _encode(encoder, arrays, index, plain, block)
 
 

@@ -23,7 +23,7 @@ __all__ = ["fixed", "remembered"]
 _BLOCK = 256  # records
 _MOST = 50_000  # records, of more nothing is kept
 _BYTES = 2**28  # of features of one encoder
-_ENCODERS = 2  # whose features are kept; the one that was kept first goes first
+_ENCODERS = 5  # whose features are kept; the one that was kept first goes first
 #: Where that many records must be computed for each that is asked for, they are not worth it.
 _DEAR = 4
 

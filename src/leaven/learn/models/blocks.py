@@ -41,6 +41,10 @@ class Blocks(Encoder):
         """The encoders by their names, in the order of the columns."""
         return {name: part for name, part in self.parts.items() if isinstance(part, Encoder)}
 
+    def side_by_side(self) -> list[Encoder]:
+        """The parts: what one of them says of records is remembered for all who read it."""
+        return list(self.encoders.values())
+
     @property
     def columns(self) -> dict[str, tuple[int, int]]:
         """By what each block is called, its first column and the one behind its last."""

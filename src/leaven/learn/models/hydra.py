@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,7 +22,7 @@ __all__ = ["CLEAR", "Hydra"]
 _TAPS = 9
 _MOST = 2000  # records from which the components are learnt
 _MOST_CHANNELS = 8  # that a group of kernels sums
-_HELD = 1 << 21  # numbers of convolutions that are held at once
+_HELD = 1 << 19  # numbers of convolutions that are held at once: about what a cache holds
 #: By how much the best answer of a group must exceed the second to count in full. In a flat part of
 #: a series all answers are equal but for rounding, and none of them is the best.
 CLEAR = 1e-3
@@ -114,33 +115,48 @@ class Hydra(Encoder):
 
     def _counted(self, series: Tensor) -> Tensor:
         """(n, inputs) roots of the sums, of series (n, channels, steps)."""
-        found, shape = [], (len(series), self.a_pass, self.kernels)
+        found = []
         changes = series.diff(dim=2) if series.shape[2] > 1 else torch.zeros_like(series)
         for number, (dilation, of_changes) in enumerate(self.passes):
             values = changes if of_changes else series
             if series.shape[1] > 1:  # of one channel all groups read the same
                 values = values[:, self.chosen[number]].sum(2)
-            answers = F.conv1d(
-                values, self.weights[number], padding=dilation * (_TAPS // 2), dilation=dilation,
-                groups=values.shape[1],
-            )  # fmt: skip
-            answers = answers.view(*shape, -1)
-            most, first, clear = _best(answers)
-            sums = series.new_zeros(shape).scatter_add_(2, first, most.clamp_min(0) * clear)
-            _, last, clear = _best(answers.neg_())
-            counts = series.new_zeros(shape).scatter_add_(2, last, clear)
-            found += [sums.flatten(1), counts.flatten(1)]
+            weights = self.weights[number].view(self.a_pass, self.kernels, _TAPS)
+            answers = _answers(values, weights, dilation)
+            most, clear = _best(answers)
+            found.append(_shared(most.clamp_min(0) * clear, answers, most))
+            least, clear = _best([-one for one in answers])
+            found.append(_shared(clear, answers, -least))
         return rooted(torch.cat(found, 1))
 
 
-def _best(answers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """(n, groups, steps) the largest of answers (n, groups, kernels, steps), whose, how clearly."""
-    most, first = answers.max(2)
-    kept = answers.gather(2, first.unsqueeze(2))
-    answers.scatter_(2, first.unsqueeze(2), -torch.inf)
-    clear = ((most - answers.amax(2)) / CLEAR).clamp_max(1)
-    answers.scatter_(2, first.unsqueeze(2), kept)
-    return most, first, clear
+def _answers(values: Tensor, weights: Tensor, dilation: int) -> Sequence[Tensor]:
+    """Of each kernel of the groups (n, groups, steps) its convolution, nothing beyond the ends.
+
+    Of values (n, groups or 1, steps) with weights (groups, kernels, taps).
+    """
+    (groups, kernels, taps), steps = weights.shape, values.shape[2]
+    reach = dilation * (taps // 2)
+    places = torch.arange(taps)[:, None] * dilation + torch.arange(steps)
+    windows = F.pad(values, (reach, reach))[:, :, places.to(values.device)]
+    if values.shape[1] > 1:
+        return (weights @ windows).unbind(2)
+    flat = weights.transpose(0, 1).reshape(-1, taps)
+    return (flat @ windows[:, 0]).view(len(values), kernels, groups, steps).unbind(1)
+
+
+def _best(answers: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """(n, groups, steps) the largest of the kernels' answers, and how clearly it is."""
+    most, second = answers[0], torch.full_like(answers[0], -torch.inf)
+    for one in answers[1:]:
+        second = torch.maximum(second, torch.minimum(one, most))
+        most = torch.maximum(one, most)
+    return most, ((most - second) / CLEAR).clamp_max(1)
+
+
+def _shared(values: Tensor, answers: Sequence[Tensor], best: Tensor) -> Tensor:
+    """(n, groups · kernels) of values (n, groups, steps) each kernel those where it is the best."""
+    return torch.stack([(values * (one == best)).sum(2) for one in answers], 2).flatten(1)
 
 
 def dilations(length: int) -> list[int]:
