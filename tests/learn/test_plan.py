@@ -31,7 +31,7 @@ def nodes(labelled: int) -> Dataset:
 def test_records_that_stand_alone_get_a_blend_on_frozen_features():
     text, image = plan(Recipe(), texts(40), False), plan(Recipe(), pictures(40), False)
     assert (text.recipe.method, text.recipe.encoder) == ("blend", "ngram-components")
-    assert (image.recipe.method, image.recipe.encoder) == ("blend", "patch-dictionary")
+    assert (image.recipe.method, image.recipe.encoder) == ("blend", "image-blocks")
     assert text.steps == image.steps == 0
     assert "several methods" in text.reason
 
@@ -69,7 +69,7 @@ def test_what_is_asked_for_is_done_whatever_the_budget():
 def test_features_of_an_extractor_are_embeddings():
     chosen = plan(Recipe(encoder="some/encoder"), texts(300), True)
     assert chosen.recipe.method == "blend"
-    assert chosen.recipe.encoder == "standardised"
+    assert chosen.recipe.encoder == "embedding-blocks"
 
 
 def test_without_unlabelled_records_the_supervised_counterpart_is_left():
