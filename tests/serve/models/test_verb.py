@@ -62,7 +62,8 @@ def test_the_collector_of_garbage_passes_over_modules_and_not_over_models(
         workers.serve(Plan(store, "tickets"), opened=print, port=0)
     finally:
         gc.unfreeze()
-    assert frozen[0] == frozen[1] > 10_000
+    # Not one more with the model; whatever another thread has let go of since is one less.
+    assert frozen[0] >= frozen[1] > 10_000
 
 
 def test_the_command_asks_the_verb(tmp_path: Path):
