@@ -15,15 +15,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
-from typing import TYPE_CHECKING
-
 from benchmarks.candidates import CACHE
 from benchmarks.choosing import PAGE, Case, blended, prior_of, read_cases
 from benchmarks.machine import commit, machine
 from benchmarks.page import put, table
-
-if TYPE_CHECKING:
-    from benchmarks.choosing import Floats
 
 __all__ = ["main"]
 
@@ -94,14 +89,10 @@ def _right(cases: list[Case], blocks: Sequence[str], labels: int) -> list[float]
     """Of each case with so many labels the share that the blend of these blocks names rightly."""
     fewer = [only(case, blocks) for case in cases]
     return [
-        case.right(_blend(case, [one for one in fewer if one.set != case.set]))
+        case.right(blended(case, prior_of(case, [one for one in fewer if one.set != case.set])))
         for case in fewer
         if case.labels == labels
     ]
-
-
-def _blend(case: Case, others: list[Case]) -> Floats:
-    return blended(case, prior_of(case, others))
 
 
 if __name__ == "__main__":
