@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import mean, stdev
+
 from benchmarks.candidates import CACHE
 from benchmarks.choosing import PAGE, Case, blended, prior_of, read_cases
 from benchmarks.machine import commit, machine
