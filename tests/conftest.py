@@ -12,6 +12,8 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests leave nothing in a home folder, and read nothing that another run has left there.
 os.environ["LEAVEN_CACHE"] = "off"
+# Blends would ask weights that a developer has installed.
+os.environ["TABPFN_MODEL_CACHE_DIR"] = os.devnull
 
 #: Files with tests of half a minute, servers and fits.
 _LONG = {"test_scenarios.py", "test_gameday.py", "test_sealing.py", "test_loop_kills.py"}

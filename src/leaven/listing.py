@@ -19,6 +19,7 @@ def methods() -> list[dict[str, Any]]:
             "paper": method.paper,
             "unlabelled": method.unlabelled,
             "baseline": method.baseline,
+            "extra": method.extra,
             "row": method.row,
         }
         for name, method in sorted(METHODS.items(), key=lambda pair: (pair[1].family, pair[0]))

@@ -195,7 +195,8 @@ def test_a_head_answers_alike_as_a_graph(name: str) -> None:
 
 def test_all_kinds_of_head_have_a_graph_or_are_known_to_have_none() -> None:
     assert {name for name, _ in HEADS.items()} - {name for name, _ in HEAD_GRAPHS.items()} == {
-        "bare"
+        "bare",
+        "in-context",
     }
     assert not [name for name in [*listed(), *BLOCKS] if name not in ENCODER_GRAPHS]
 

@@ -90,6 +90,8 @@ class BlendMethod(ClassicMethod):
     candidates: ClassVar[tuple[str, ...]] = ()
     #: Who takes part besides where rules have voted.
     voted: ClassVar[tuple[str, ...]] = ()
+    #: Who takes part besides where it is installed and suits the records.
+    elsewhere: ClassVar[tuple[str, ...]] = ("tabpfn",)
 
     def __post_init__(self) -> None:
         if self.repeats < 1:
@@ -198,7 +200,8 @@ class BlendMethod(ClassicMethod):
 
         Members that were named all do; of the candidates, who never helped with such records is
         not asked. Who reads the votes of rules takes part where there are votes: of rules that
-        somebody has just written there is no experience, so it counts as one of so many.
+        somebody has just written there is no experience, so it counts as one of so many. So does
+        what comes from elsewhere, which the benchmark could not ask.
         """
         y = known.targets[: known.labelled]
         labels = len(y) / max(len(np.unique(y)), 1)
@@ -208,6 +211,7 @@ class BlendMethod(ClassicMethod):
             least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
             least = min(least / max(len(known.columns), 1), max(prior.values()))
             prior = {name: share for name, share in prior.items() if share >= least}
+            prior = _joined(prior, [name for name in self.elsewhere if _suits(name, known)])
         if self.reads_votes and known.votes is not None:
             prior = _joined(prior, [name for name in self.voted if name not in names])
         return prior
@@ -328,6 +332,12 @@ def fitted_member(name: str, known: Frozen, settings: Mapping[str, Setting] | No
     block = parted(name)[1]
     head = fitted(member(name, settings), known.of(block))
     return BlockHead.of(head, *known.columns[block]) if known.columns else head
+
+
+def _suits(name: str, known: Frozen) -> bool:
+    method = METHODS[name]
+    assert isinstance(method, ClassicMethod)
+    return method.suits(known)
 
 
 def _spared(network: Network) -> Network:

@@ -194,6 +194,10 @@ class ClassicMethod(Method):
         """The modality's frozen one."""
         return modality.features
 
+    def suits(self, known: Frozen) -> bool:
+        """Whether it can be asked about such records, with what is installed."""
+        return True
+
     @abstractmethod
     def learn(self, known: Frozen) -> Generator[Step, None, Head]:
         """Fit a head, and yield a step for each round that it takes."""

@@ -136,6 +136,8 @@ class Method(ABC):
     reads_votes: bool = False
     #: Whether it takes what the classes are called for a record of each, see `Problem.names`.
     reads_names: bool = False
+    #: The extra that installs what it needs; empty where that is always there.
+    extra: str = ""
     #: The modalities whose records it can learn from; empty for all.
     modalities: tuple[str, ...] = ()
 

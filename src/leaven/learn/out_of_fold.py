@@ -61,11 +61,12 @@ def out_of_fold(method: ClassicMethod, known: Frozen, parts: list[Index]) -> Flo
 def fitted(method: ClassicMethod, known: Frozen) -> Head:
     """The head in which the method ends; supervised ones see the labelled records alone.
 
-    The last few are remembered by content: both arms of a comparison ask for the same ones.
+    The last few are remembered by content: both arms of a comparison ask for the same ones. Those
+    of methods whose package is not always there are not: their weights may be others by then.
     """
     known = _read(method, known)
     known = known.with_names() if method.reads_names else known
-    if known.features.nbytes > _SMALL:
+    if method.extra or known.features.nbytes > _SMALL:
         return _fit(method, known)
     key = _key(method, known)
     if key in _KEPT:
