@@ -56,6 +56,28 @@ def test_missing_and_constant_columns() -> None:
     assert (missing.examples, missing.count, missing.severity) == (("gone",), 200, "warning")
 
 
+def test_vectors_whose_neighbours_are_alike_may_be_series() -> None:
+    rng = np.random.default_rng(0)
+    walks = rng.normal(size=(60, 40)).cumsum(1)
+    for values, told in (
+        (walks, True),
+        (walks[:, rng.permutation(40)], False),  # the same numbers without their order
+        (rng.normal(size=(60, 40)) + 9 * np.sin(np.arange(40) / 4), False),  # shared by all
+        (walks[:, :12], False),  # too few numbers to tell
+        (np.ones((60, 40)), False),
+    ):
+        dataset = Dataset.from_arrays(values, np.arange(60) % 2, modality="embedding")
+        arrays = Arrays({"features": values.astype(np.float32)})
+        found = check(dataset, arrays)
+        assert absent(found, "check-failed")
+        assert absent(found, "vectors-in-order") is not told
+        if told:
+            finding = named(found, "vectors-in-order")
+            assert "--modality series" in finding.advice
+            assert finding.count == 60
+    assert absent(check(dataset), "vectors-in-order")
+
+
 @pytest.mark.parametrize("kind", ["numbers", "words"])
 def test_revealing_columns(kind: str) -> None:
     rng = np.random.default_rng(0)

@@ -27,6 +27,9 @@ Numbers = npt.NDArray[np.float64]
 _Check = Callable[[Dataset, "Arrays | None", "Split | None"], Iterator[Finding]]
 _CHECKS: list[_Check] = []
 
+#: Vectors whose order is looked at, least width, and correlation of neighbours that is no accident.
+_LOOKED_AT, _ORDERED, _ALIKE = 1000, 16, 0.5
+
 
 def check(
     dataset: Dataset, arrays: Arrays | None = None, split: Split | None = None
@@ -132,6 +135,29 @@ def _columns(dataset: Dataset, arrays: Arrays | None, split: Split | None) -> It
             continue
         yield Finding(
             name, severity, f"Column {column.name!r} {message}.", most, (column.name,), advice
+        )
+
+
+@_check
+def _in_order(dataset: Dataset, arrays: Arrays | None, split: Split | None) -> Iterator[Finding]:
+    """Vectors in which neighbouring numbers go together, which those of an embedding do not."""
+    if dataset.modality != "embedding" or arrays is None or arrays["features"].shape[1] < _ORDERED:
+        return
+    found = np.asarray(arrays["features"][:_LOOKED_AT], np.float64)
+    apart = found - found.mean(0)  # what all records share says nothing of order
+    apart -= apart.mean(1, keepdims=True)
+    spread = np.square(apart).sum(1)
+    along = (apart[:, 1:] * apart[:, :-1]).sum(1)[spread > 0] / spread[spread > 0]
+    if len(along) > 1 and np.median(along) > _ALIKE:
+        name = next(column.name for column in dataset.columns if column.kind == "vector")
+        yield Finding(
+            "vectors-in-order",
+            "warning",
+            f"Neighbouring numbers of {name!r} are alike, as in a series (median correlation "
+            f"{np.median(along):.2f}), and are read as an embedding, without any order.",
+            len(along),
+            (name,),
+            "If their order means something, time or wavelength, say --modality series.",
         )
 
 
