@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
 import json
 import os
@@ -202,6 +203,13 @@ def test_from_a_plain_home_to_a_key_and_to_another(
         said = command("seal", home)
         assert said.startswith("Encrypted with the key")
         assert sealing.seal(home) == sealing.seal(home) | {"files": 0, "values": 0, "left": []}
+        noted = trail.entries(store, what="encryption.sealed")
+        assert len(noted) == (1 if told == (OLD,) else 2)  # who changes nothing is not noted
+        assert noted[0]["who"] == getpass.getuser()
+        assert noted[0]["about"] in said
+        assert noted[0]["details"]["files"] > 5
+        assert noted[0]["details"]["values"] > 1
+        assert noted[0]["details"]["left"] == 0
         keys(told[0])
         given = {path.name for path in home.rglob("*") if path.is_file()} & PLAIN
         assert given == PLAIN

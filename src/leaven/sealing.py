@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from leaven.store.store import Store
 
 __all__ = ["new_encryption_key", "seal", "unseal"]
 
@@ -16,7 +20,9 @@ def new_encryption_key() -> tuple[str, str]:
     return made()
 
 
-def seal(folder: str | Path | None = None, *, store: str | None = None) -> dict[str, Any]:
+def seal(
+    folder: str | Path | None = None, *, store: str | None = None, by: str = ""
+) -> dict[str, Any]:
     """Encrypt what lies there plain, or under another key, with the first one.
 
     That is the runs, evidence and labels of loops below the folder, the store, and the cache of
@@ -26,7 +32,9 @@ def seal(folder: str | Path | None = None, *, store: str | None = None) -> dict[
     Parameters
     ----------
     folder : of runs, by default `runs`.
-    store : a file or URL, see `Store`; by default `leaven.db` in the folder, if it is there.
+    store : a file or URL, see `Store`; by default `leaven.db` in the folder, if it is there. Its
+        audit log says what was encrypted, if anything was.
+    by : who does it, for that log.
 
     Returns `key`, the id of the one that encrypts, how many `files` and `values` were not under it,
     and what is `left` as it was: pairs of place and reason. Raises SealedError where there is no
@@ -58,10 +66,25 @@ def seal(folder: str | Path | None = None, *, store: str | None = None) -> dict[
             told["left"] += map(list, came.left)
     if there:
         try:
-            told["values"] = seal_values(Store(address))
+            base = Store(address)
+            try:
+                told["values"] = seal_values(base)
+            finally:
+                _note(base, by, told)
         except LeavenError as wrong:
             told["left"].append(["the store", str(wrong)])
     return told
+
+
+def _note(store: Store, by: str, told: dict[str, Any]) -> None:
+    """What was encrypted, if anything was, in the audit log."""
+    from leaven.store.audit import note
+
+    done = {name: told[name] for name in ("files", "values")}
+    if any(done.values()):
+        with store.write() as connection:
+            details = done | {"left": len(told["left"])}
+            note(connection, by, "encryption.sealed", told["key"], details, at=time.time())
 
 
 def unseal(file: str | Path, out: str | Path) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import Annotated
 
 import typer
@@ -32,7 +33,7 @@ def seal(
     """
     from leaven import sealing
 
-    told = sealing.seal(folder, store=store)
+    told = sealing.seal(folder, store=store, by=getpass.getuser())
     if as_json:
         print_json(told)
     else:
