@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import leaven
 from leaven.core.errors import SettingError
 from leaven.data.dataset import Dataset
 from leaven.learn.extractor import find_extractor, open_extractor
+from leaven.learn.pretrained import load
 from leaven.learn.reduced import CLOSE
 
 transformers = pytest.importorskip("transformers")
@@ -58,6 +61,33 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def encoder(made: Path, tmp_path: Path) -> Path:
     """A copy that a test may damage."""
     return Path(shutil.copytree(made, tmp_path / "encoder"))
+
+
+def test_threads_that_load_at_once_leave_torch_as_it_is(
+    encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library replaces functions of torch while it loads, and puts back what it has met."""
+    load_one, within, most = transformers.AutoModel.from_pretrained, [], []
+
+    def slow(*args: object, **how: object) -> object:
+        within.append(1)
+        most.append(len(within))
+        time.sleep(0.02)
+        try:
+            return load_one(*args, **how)
+        finally:
+            within.pop()
+
+    monkeypatch.setattr(transformers.AutoModel, "from_pretrained", slow)
+    before = torch.linspace, torch.nn.init.normal_
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda _: load(str(encoder), "one", "text", read_nothing), range(4)))
+    assert most == [1, 1, 1, 1]
+    assert (torch.linspace, torch.nn.init.normal_) == before
+
+
+def read_nothing(name: str, how: dict[str, object]) -> None:
+    """In the place of a tokeniser."""
 
 
 def texts(n: int, seed: int = 0) -> list[str]:

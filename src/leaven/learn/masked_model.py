@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from leaven.core.errors import MissingExtraError, SettingError
+from leaven.learn.pretrained import LOADING
 
 __all__ = ["MaskedModelRewriter"]
 
@@ -157,10 +158,11 @@ def _load(folder: Path) -> tuple[Any, Any, int]:
         raise SettingError("rewriter", _WANTED, str(folder), fix)
     how = {"local_files_only": True, "trust_remote_code": False}
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder, **how)
-        model, told = AutoModelForMaskedLM.from_pretrained(
-            folder, use_safetensors=True, output_loading_info=True, **how
-        )
+        with LOADING:
+            tokenizer = AutoTokenizer.from_pretrained(folder, **how)
+            model, told = AutoModelForMaskedLM.from_pretrained(
+                folder, use_safetensors=True, output_loading_info=True, **how
+            )
     except Exception as failed:  # Rust parsers and model code raise anything
         said = " ".join(str(failed).split())[:300]
         raise SettingError(

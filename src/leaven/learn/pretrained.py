@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ import torch
 from leaven.core.errors import MissingExtraError, SettingError
 
 __all__ = [
+    "LOADING",
     "Pretrained",
     "Stamp",
     "changed",
@@ -33,6 +35,10 @@ __all__ = [
 
 #: Name, size and time of a folder's files: what tells that it has changed.
 Stamp = tuple[tuple[str, int, int], ...]
+
+#: Held while a model is loaded: transformers puts functions of its own in the place of torch's
+#: meanwhile (`linspace`, initialisers), and of two threads at once the second leaves them there.
+LOADING = threading.Lock()
 
 # What configurations say of their origin rather than of the model.
 _ORIGIN = ("_name_or_path", "transformers_version", "torch_dtype", "dtype")
@@ -93,7 +99,7 @@ def load(
     for offline in (True,) if Path(name).is_dir() else (True, False):
         how = {"local_files_only": offline, "trust_remote_code": False}
         try:
-            with warnings.catch_warnings():
+            with LOADING, warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 read = reader(name, how)
                 model, told = AutoModel.from_pretrained(
