@@ -21,8 +21,11 @@ import torch
 from sklearn.datasets import load_iris
 
 import leaven
-from leaven import Run
+from leaven import Recipe, Run
 from leaven.core.errors import DataError, MissingExtraError, SettingError
+from leaven.data.arrays import Arrays
+from leaven.evaluate.affording import with_members
+from leaven.evaluate.folder import RunFolder
 from leaven.learn.classic.blend import Blend
 from leaven.learn.classic.supervised_blend import SupervisedBlend
 from leaven.learn.classic_method import Frozen
@@ -30,13 +33,15 @@ from leaven.learn.head import HEADS
 from leaven.learn.heads.in_context import InContextHead
 from leaven.learn.in_context import Context, weights
 from leaven.learn.learner import UNSEEN
-from leaven.learn.method import METHODS
+from leaven.learn.method import METHODS, Problem
 from leaven.learn.out_of_fold import answers, fitted
 from leaven.operate.export.exported import export
 
 THERE = importlib.util.find_spec("tabpfn") is not None
 
 _PACKAGE = """
+import time
+
 import numpy as np
 
 class TabPFNClassifier:
@@ -49,6 +54,7 @@ class TabPFNClassifier:
         return self
 
     def predict_proba(self, X):
+        time.sleep(0.001 * len(X))  # the network itself takes 20 times as long
         said = -self.scale * ((X[:, None] - self.means) ** 2).sum(2)
         said = np.exp(said - said.max(1, keepdims=True))
         return said / said.sum(1, keepdims=True)
@@ -174,6 +180,23 @@ def test_a_saved_model_wants_the_very_weights_that_it_was_made_with(installed: P
     np.testing.assert_array_equal(answers(other, X), answers(head, X))
 
 
+def test_weights_that_cannot_be_used_are_named(installed: Path):
+    """A blend without settings must not end in an error of somebody else's."""
+    (installed / "tabpfn-v2.5-classifier-v2.5_default.ckpt").write_text("no weights")
+    known, _ = flowers()
+    with pytest.raises(DataError, match=r"v2\.5_default\.ckpt: ValueError: .*take them away"):
+        fitted(METHODS["tabpfn"], known)
+
+
+def test_another_version_of_the_package_is_left_alone(installed: Path):
+    """Blends do without it; who names it is told to install one that is known."""
+    (installed.parent / "package" / "tabpfn" / "model_loading.py").write_text("")
+    known, _ = flowers()
+    assert "tabpfn" not in Blend().contenders(known)
+    with pytest.raises(MissingExtraError, match="leaven\\[tabpfn\\]"):
+        METHODS["tabpfn"].check({})
+
+
 def test_blends_ask_it_about_tables_where_it_is_installed(installed: Path):
     known, _ = flowers()
     for blend in (Blend(), SupervisedBlend()):
@@ -188,6 +211,27 @@ def test_blends_ask_it_about_tables_where_it_is_installed(installed: Path):
         replace(known, features=np.zeros((len(known.targets), 501), np.float32)),
     ):
         assert "tabpfn" not in Blend().contenders(other)
+
+
+@pytest.mark.parametrize(("budget", "there"), [("30s", False), ("1h", True)])
+def test_a_blend_asks_it_where_the_budget_holds_its_answers(
+    budget: str, there: bool, installed: Path, tmp_path: Path
+):
+    """A fit takes nothing, and 4,000 records four seconds: in each of ten blends."""
+    rng = np.random.default_rng(0)
+    arrays = Arrays({"numeric": rng.normal(size=(4030, 3)).astype("f4"),
+                     "codes": np.zeros((4030, 0), np.int32)})  # fmt: skip
+    targets = np.full(4030, -1)
+    targets[:30] = np.arange(30) % 3
+    spec = {"numeric": ["a", "b", "c"], "categorical": {}, "text": [], "datetime": {}}
+    problem = Problem(
+        arrays, spec, "tabular", "classification", 3, targets, np.arange(30),
+        np.arange(30, 4030), "tabular-standard",
+    )  # fmt: skip
+    with RunFolder(tmp_path / "run") as folder:
+        recipe = Recipe(method="blend", budget=budget)
+        members = with_members(recipe, problem, 10, folder).objective.get("members", "tabpfn")
+    assert ("tabpfn" in str(members).split(",")) is there
 
 
 def test_a_run_with_it_is_saved_opened_and_told_to_have_no_graph(installed: Path, tmp_path: Path):

@@ -233,7 +233,7 @@ def test_trials_are_as_many_as_the_budget_buys_and_stay_so(tmp_path, monkeypatch
     recipe = Recipe(method="supervised-blend", tune=True, budget="9steps")
     seconds = recipe.model_copy(update={"budget": "100s"})
     costs = {"logistic": 0.01, "ridge": 0.01, "forest": 0.1, "random-forest": 0.1}
-    monkeypatch.setattr(affording, "_costs", lambda names, tried: {n: costs[n] for n in names})
+    monkeypatch.setattr(affording, "_costs", lambda names, *_: {n: costs[n] for n in names})
     blend = METHODS["supervised-blend"]
     there = blend.contenders(blend.frozen(asked)[1])
     assert "forest" in there

@@ -20,6 +20,7 @@ __all__ = ["affordable", "affordable_trials", "with_members"]
 
 _SHARE = 0.6  # of a time budget, for the candidates of all fits
 _FOLDS = 4  # of a round in which candidates are compared
+_ASKED = 256  # unlabelled records, to see how long answers take
 _TUNED = 0.75  # of a time budget, for all until the last fit where settings are searched for
 _TRIALS = 12  # of each candidate, where the budget is no time
 _FEWEST, _MOST = 3, 40  # trials: fewer find nothing, more find luck
@@ -66,11 +67,12 @@ def _decided(
     asked = composed(blend, recipe.objective)
     tried = asked.tried(asked.frozen(problem)[1])
     prior = asked.contenders(tried)
-    costs = _costs(list(prior), tried)
+    rounds = asked.repeats * _FOLDS + 1
+    others = len(problem.unlabelled) / rounds  # are asked about once for all rounds
+    costs = _costs(list(prior), tried, others)
     tunes = recipe.tune and "trials" not in recipe.objective
     if tunes:  # once more: first fits load what later ones find, and there will be many
-        costs = _costs(list(prior), replace(tried, seed=tried.seed + 1, near={}))
-    rounds = asked.repeats * _FOLDS + 1
+        costs = _costs(list(prior), replace(tried, seed=tried.seed + 1, near={}), others)
     decided: dict[str, Setting] = {}
     if not asked.members:
         named = affordable(costs, prior, _SHARE * seconds / fits / rounds)
@@ -121,13 +123,22 @@ def affordable_trials(costs: Mapping[str, float], seconds: float) -> int:
     return min(trials, _MOST) if trials >= _FEWEST else 0
 
 
-def _costs(names: Sequence[str], tried: Frozen) -> dict[str, float]:
-    """Seconds of each candidate's fit on what comparisons look at, answers included."""
+def _costs(names: Sequence[str], tried: Frozen, others: float) -> dict[str, float]:
+    """Seconds of each candidate's fit on what comparisons look at.
+
+    Its answers about the labelled records are included, and those about so many `others`, by what
+    some of them take: a network from elsewhere takes long for each.
+    """
     costs = {}
+    some = tried.features[tried.labelled : tried.labelled + _ASKED]
     for name in names:
         began = time.monotonic()
-        answers(fitted_member(name, tried), tried.features[: tried.labelled])
-        costs[name] = time.monotonic() - began
+        head = fitted_member(name, tried)
+        answers(head, tried.features[: tried.labelled])
+        fitted = time.monotonic()
+        answers(head, some)
+        each = (time.monotonic() - fitted) / max(len(some), 1)
+        costs[name] = fitted - began + each * others
     return costs
 
 

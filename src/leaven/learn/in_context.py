@@ -8,6 +8,8 @@ commercial use). Leaven fetches neither: it asks what the user has put where the
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +51,8 @@ class Context:
     seed : of these orders.
     name : the file of the weights; empty for the last of `weights`.
 
-    Raises MissingExtraError without the package, DataError where there are no such weights.
+    Raises MissingExtraError without the package, DataError where there are no such weights, and
+    later for weights that the package cannot use.
     """
 
     classes_: Index
@@ -65,9 +68,10 @@ class Context:
         from tabpfn import TabPFNClassifier
 
         self.features, self.targets = features, targets
-        self._asked = TabPFNClassifier(
-            n_estimators=self.estimators, model_path=self.file, random_state=self.seed
-        ).fit(features, targets)
+        with self._told():
+            self._asked = TabPFNClassifier(
+                n_estimators=self.estimators, model_path=self.file, random_state=self.seed
+            ).fit(features, targets)
         self.classes_ = np.asarray(self._asked.classes_, np.int64)
         return self
 
@@ -75,7 +79,20 @@ class Context:
         """(n, classes that were seen) probabilities."""
         if not len(features):
             return np.zeros((0, len(self.classes_)))
-        return np.asarray(self._asked.predict_proba(features), np.float64)
+        with self._told():
+            return np.asarray(self._asked.predict_proba(features), np.float64)
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """DataError for whatever the package raises, with the file that it was given."""
+        try:
+            yield
+        except Exception as failed:
+            said = " ".join(str(failed).split())[:300]
+            raise DataError(
+                f"TabPFN cannot be asked with {self.file}: {type(failed).__name__}: {said}. Put "
+                "other weights there, or take them away: blends do without."
+            ) from failed
 
 
 def _folder() -> Path:
