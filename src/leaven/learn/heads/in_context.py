@@ -23,9 +23,9 @@ _READY: WeakKeyDictionary[nn.Module, Context] = WeakKeyDictionary()
 class InContextHead(Head):
     """Features to the logarithm of what `Context` says of them.
 
-    Buffers: `features` (records, width) and `targets` (records,), the context. The weights that
-    read it are not among them: they are named by their file and known again by its SHA-256, so a
-    run is opened where that file is.
+    Buffers: `features` (records, width) and `targets` (records,), the context: the model holds the
+    labelled records. The weights that read it are not among them. They are named by their file and
+    known again by its SHA-256, so a run answers where that file is.
     """
 
     kind = "in-context"
