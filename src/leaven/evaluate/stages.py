@@ -94,7 +94,7 @@ class Pace:
         return self.final if stage.final else max(1, round(self.final * FOLD_SHARE))
 
     def seconds(self, stage: Stage) -> float | None:
-        """The seconds a stage is planned to take; None under a budget in steps."""
+        """The seconds a stage is planned to take; None where nothing was tried."""
         if stage.method not in self.costs:
             return None
         return self.costs[stage.method].setup + self.costs[stage.method].step * self.steps(stage)
@@ -111,16 +111,17 @@ def plan_pace(recipe: Recipe, problem: Problem, stages: Sequence[Stage], folder:
     """The steps that the budget buys, found once and kept in the folder.
 
     A budget in time is turned into steps by trying some of each method, because a plan in steps
-    is the same for an interrupted run and an undisturbed one.
+    is the same for an interrupted run and an undisturbed one. Where no method has steps there is
+    nothing to buy, and nothing is tried.
     """
     budget = Budget.parse(recipe.budget)
-    if budget.seconds is None:
+    methods = dict.fromkeys(stage.method for stage in stages)
+    if budget.seconds is None or not any(METHODS[name].stepped for name in methods):
         return Pace(budget.steps or 1, {})
     name = f"pace-{stages[-1].method}.json"
     kept = folder.read(name)
     if kept is not None:
         return _pace(kept)
-    methods = dict.fromkeys(stage.method for stage in stages)
     costs = {name: _try(name, problem, budget.seconds * _PROBE) for name in methods}
     pace = Pace(_affordable(stages, costs, _left(budget, folder), recipe), costs)
     folder.write(name, asdict(pace))
@@ -137,7 +138,7 @@ def renew_pace(
 ) -> Pace:
     """The pace of the final stages, from what the fits before them really took."""
     budget = Budget.parse(recipe.budget)
-    if budget.seconds is None or not records:
+    if not pace.costs or not records:
         return pace
     kept = folder.read("final-pace.json")
     if kept is not None:
