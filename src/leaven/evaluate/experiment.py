@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -263,17 +262,10 @@ class _Work:
         budget = Budget.parse(self.found.recipe.budget)
         if budget.seconds is None or is_done(stages[0], self.folder):
             return False
-        needed = sum(map(self._seconds, stages + self.finals))
+        took = self.found.records
+        needed = sum(self.pace.takes(stage, took) for stage in stages + self.finals)
         slower = self.folder.elapsed > 0.5 * budget.seconds
         return slower and self.folder.elapsed + needed > due_time(budget) * 1.1
-
-    def _seconds(self, stage: Stage) -> float:
-        """What a fit is planned to take or, where nothing was tried, took on the folds so far."""
-        planned = self.pace.seconds(stage)
-        if planned is not None:
-            return planned
-        took = [r["seconds"] for r in self.found.records if r["method"] == stage.method]
-        return float(mean(took))
 
     def _do(self, stage: Stage, due: float | None = None) -> Generator[Progress, None, Network]:
         """Fit one stage and ask it about the records it is judged on."""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import mean
 from typing import Any, Protocol
 
 import numpy as np
@@ -98,6 +99,13 @@ class Pace:
         if stage.method not in self.costs:
             return None
         return self.costs[stage.method].setup + self.costs[stage.method].step * self.steps(stage)
+
+    def takes(self, stage: Stage, records: Sequence[dict[str, Any]]) -> float:
+        """Seconds as planned or, where nothing was tried, as fits of its method in `records`."""
+        planned = self.seconds(stage)
+        if planned is not None:
+            return planned
+        return float(mean(r["seconds"] for r in records if r["method"] == stage.method))
 
     def weight(self, stage: Stage) -> float:
         """The stage's part of the work, in seconds where they are known, else in steps."""
