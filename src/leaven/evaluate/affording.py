@@ -60,7 +60,8 @@ def _decided(
 ) -> dict[str, Setting]:
     """The settings of the blend that the recipe leaves open, by what its candidates cost here.
 
-    No candidate makes room for the search: it gets what they leave.
+    No candidate makes room for the search: it gets what they leave. One that reads unlabelled
+    records takes part in one arm alone.
     """
     seconds = Budget.parse(recipe.budget).seconds
     assert seconds is not None
@@ -74,14 +75,14 @@ def _decided(
     if tunes:  # once more: first fits load what later ones find, and there will be many
         costs = _costs(list(prior), replace(tried, seed=tried.seed + 1, near={}), others)
     decided: dict[str, Setting] = {}
+    arms = len({blend.name, blend.baseline})
+    mean = {n: cost / (arms if _unlabelled(n) else 1) for n, cost in costs.items()}
     if not asked.members:
-        named = affordable(costs, prior, _SHARE * seconds / fits / rounds)
-        costs = {name: costs[name] for name in named}
+        named = affordable(mean, prior, _SHARE * seconds / fits / rounds)
+        mean = {name: mean[name] for name in named}
         if len(named) < len(prior):
             decided["members"] = ",".join(named)
     if tunes:
-        arms = len({blend.name, blend.baseline})
-        mean = {n: cost / (arms if _unlabelled(n) else 1) for n, cost in costs.items()}
         each = (_TUNED * seconds - folder.elapsed) / (fits + arms)  # each arm is tried once before
         decided["trials"] = affordable_trials(mean, each - rounds * sum(mean.values()))
     return decided
