@@ -246,7 +246,7 @@ def test_trials_are_as_many_as_the_budget_buys_and_stay_so(tmp_path, monkeypatch
     with RunFolder(tmp_path / "tuned") as folder:
         bought = with_members(seconds, asked, 10, folder)
         theirs = {name: costs[name] for name in there}
-        each = 75 / 11 - 9 * sum(theirs.values())
+        each = 75 / 10 - 9 * sum(theirs.values())
         assert bought.objective["trials"] == affordable_trials(theirs, each) > 3
         assert "members" not in bought.objective, "no candidate makes room for the search"
         costs.update(forest=50.0)

@@ -83,7 +83,7 @@ def _decided(
         if len(named) < len(prior):
             decided["members"] = ",".join(named)
     if tunes:
-        each = (_TUNED * seconds - folder.elapsed) / (fits + arms)  # each arm is tried once before
+        each = (_TUNED * seconds - folder.elapsed) / fits
         decided["trials"] = affordable_trials(mean, each - rounds * sum(mean.values()))
     return decided
 

@@ -197,7 +197,8 @@ def _affordable(
 def _try(name: str, problem: Problem, seconds: float) -> Cost:
     """Take some steps of a method and throw them away.
 
-    One without steps is fitted on a part of the records, and its time taken to grow with them.
+    One without steps, which stands beside one that has them, is fitted on a part of the records,
+    and its time taken to grow with them.
     """
     method, problem = METHODS[name], _with_features(name, problem)
     began = time.monotonic()

@@ -211,7 +211,7 @@ class BlendMethod(ClassicMethod):
             least = _VAIN_OF_MANY if labels >= _MANY_A_CLASS else _VAIN
             least = min(least / max(len(known.columns), 1), max(prior.values()))
             prior = {name: share for name, share in prior.items() if share >= least}
-            prior = _joined(prior, [name for name in self.elsewhere if _suits(name, known)])
+            prior = _joined(prior, [name for name in self.elsewhere if member(name).suits(known)])
         if self.reads_votes and known.votes is not None:
             prior = _joined(prior, [name for name in self.voted if name not in names])
         return prior
@@ -332,12 +332,6 @@ def fitted_member(name: str, known: Frozen, settings: Mapping[str, Setting] | No
     block = parted(name)[1]
     head = fitted(member(name, settings), known.of(block))
     return BlockHead.of(head, *known.columns[block]) if known.columns else head
-
-
-def _suits(name: str, known: Frozen) -> bool:
-    method = METHODS[name]
-    assert isinstance(method, ClassicMethod)
-    return method.suits(known)
 
 
 def _spared(network: Network) -> Network:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from leaven.core.errors import DataError, MissingExtraError
+from leaven.core.files import first_digest
 
 __all__ = ["Context", "installed", "weights"]
 
@@ -63,6 +65,12 @@ class Context:
         self.estimators, self.seed = estimators, seed
         self.file = _found(name)
 
+    @property
+    def sha256(self) -> str:
+        """Of the weights' file."""
+        told = self.file.stat()
+        return _digest(self.file, told.st_size, told.st_mtime_ns)
+
     def fit(self, features: Floats, targets: Index, sample_weight: Floats | None = None) -> Context:
         """Keep (n, width) features and (n,) classes; that some count more it cannot be told."""
         from tabpfn import TabPFNClassifier
@@ -93,6 +101,11 @@ class Context:
                 f"TabPFN cannot be asked with {self.file}: {type(failed).__name__}: {said}. Put "
                 "other weights there, or take them away: blends do without."
             ) from failed
+
+
+@lru_cache(maxsize=4)  # many heads of a blend are made with one file of a hundred megabytes
+def _digest(file: Path, size: int, changed: int) -> str:
+    return first_digest(file)
 
 
 def _folder() -> Path:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from leaven.core.errors import DataError
-from leaven.core.files import first_digest
 from leaven.learn.head import HEADS, Head
 from leaven.learn.in_context import Context
 from leaven.learn.learner import UNSEEN
@@ -46,10 +45,10 @@ class InContextHead(Head):
     def of(cls, fitted: Context, classes: int) -> InContextHead:
         """Of one that was fitted on classes below `classes`."""
         records, width = fitted.features.shape
-        file = fitted.file
         head = cls(
-            records, width, classes, fitted.estimators, fitted.seed, file.name, first_digest(file)
-        )
+            records, width, classes, fitted.estimators, fitted.seed, fitted.file.name,
+            fitted.sha256,
+        )  # fmt: skip
         head.features.copy_(torch.from_numpy(np.asarray(fitted.features, np.float32)))
         head.targets.copy_(torch.from_numpy(np.asarray(fitted.targets, np.int64)))
         _READY[head] = fitted
@@ -82,7 +81,7 @@ class InContextHead(Head):
         """The context, read by the same weights; DataError where they are others by that name."""
         if self not in _READY:
             asked = Context(self.estimators, self.seed, self.weights)
-            if first_digest(asked.file) != self.sha256:
+            if asked.sha256 != self.sha256:
                 raise DataError(
                     f"{asked.file} is not the file of that name that the model was made with. "
                     "Put that one there, or fit anew."
