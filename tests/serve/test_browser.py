@@ -322,6 +322,8 @@ def test_two_people_are_never_shown_one_record(browser: Browser, queue: Queue):
     told = "document.querySelector('.record:not([hidden])').dataset.task"
     with served(queue, person="ann") as first, served(queue, person="bob") as second:
         windows = [opened(browser, first), opened(browser, second)]
+        for window in windows:  # both hold three before one of them is told to take a fourth
+            window.until(f"document.querySelector('{RECORD}')")
         seen: list[str] = []
         for _ in range(3):
             for window in windows:
