@@ -27,9 +27,12 @@ from leaven.learn.pretext import PRETEXTS, Pretext, PretextObjective
 __all__ = ["PRETEXT_CHECKS", "PRETEXT_EXCLUDED", "check_pretext", "made_pretraining"]
 
 _SHORT = 4  # steps, where only sameness is asked
-_LONG = 120  # steps, where something must be learnt
+_LONG = 40  # steps, where something must be learnt
 #: Steps of pretexts whose features are clearly better after fewer already, or only after more.
-_SUITED = {"jigsaw": 40, "mae": 40, "next-sentence": 240}
+_SUITED = {
+    "cola": 20, "mae": 20, "jigsaw": 120, "masked-language": 120, "next-token": 120, "span": 120,
+    "ts2vec": 20, "next-sentence": 240,
+}  # fmt: skip
 _SEEN, _HELD = 256, 128
 _FEW = 16  # records of a batch, where it is only asked whether there can be one
 _TRAINED = ("network", "objective")  # the parts of a state that a gradient moves
