@@ -24,6 +24,7 @@ DATASET = {
     "columns": [{"name": "text", "kind": "text"}],
     "quarantined": 3,
     "quarantine_reasons": {"empty text": 3},
+    "places": {"7": "x.csv row 812"},
 }
 FINDING = {
     "name": "typo",

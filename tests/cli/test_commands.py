@@ -95,6 +95,7 @@ def test_check_says_what_is_there_and_what_is_wrong(api):
     assert said.startswith("intents: 9 974 records (text), 616 labelled in 20 classes, 9 358 unlab")
     assert "3 records are quarantined: empty text 3." in said
     assert "! warning" in said
+    assert "x.csv row 812" in said
     assert "and 8 more." in said
     assert "Advice: semi-supervised" in said
 

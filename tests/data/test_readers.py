@@ -221,6 +221,17 @@ def test_a_list_and_a_folder_of_tables(tmp_path: Path, frame: pd.DataFrame) -> N
     assert folder.hash == listed.hash
 
 
+def test_a_record_without_a_name_is_found_by_its_place(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / f"{name}.csv").write_text(f"key,size,label\nk{name}1,1,a\nk{name}2,2,b\n")
+    tables = [tmp_path / "one.csv", tmp_path / "two.csv"]
+    dataset = Dataset.read(tables)
+    found = dataset.places(dataset.ids[[3, 0]])
+    assert list(found.values()) == ["one.csv row 1", "two.csv row 2"]
+    assert dataset.places(["nobody"]) == {}
+    assert Dataset.read(tables, id="key").places(["kone1"]) == {}, "it has a name"
+
+
 def test_a_url_goes_through_fsspec(frame: pd.DataFrame) -> None:
     import fsspec
 

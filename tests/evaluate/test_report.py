@@ -70,6 +70,7 @@ def test_hostile_text_stays_text():
         "findings": [
             {"severity": HOSTILE, "message": HOSTILE, "examples": [HOSTILE], "advice": HOSTILE}
         ],
+        "places": {HOSTILE: HOSTILE},
     }
     story["verdict"] |= {"method": HOSTILE, "baseline": HOSTILE, "sentence": HOSTILE}
     story["recipe_toml"] = HOSTILE
@@ -143,6 +144,12 @@ def test_no_holdout_says_so():
 def test_checks_that_were_not_run_are_not_said_to_be_passed():
     assert "No checks were recorded" in check(render({}, {})).text
     assert "found nothing wrong" in check(render({"dataset": {"findings": []}}, {})).text
+
+
+def test_what_a_check_found_is_told_by_its_place():
+    found = {"severity": "error", "message": "odd", "examples": ["2f7a", "ann"]}
+    page = check(render({"dataset": {"findings": [found], "places": {"2f7a": "x.csv row 7"}}}, {}))
+    assert re.search("For example x.csv row 7 ?, ann", page.text)
 
 
 @pytest.mark.parametrize("outcome", ["better", "unproven", "worse", "unmeasured", "supervised", ""])

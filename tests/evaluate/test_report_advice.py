@@ -58,7 +58,9 @@ def test_the_block_says_the_finding_first(told):
     assert "Advice: label more" in said
     assert "shift" in said
     assert "differ most in mean smoothness" in said
-    assert told["label_next"][0] in said
+    first = told["label_next"][0]
+    assert told["places"][first] in said
+    assert f'title="{first}"' in block(source)
     assert "What was measured before training" in said
     assert 'href="#advice"' in source
 
@@ -121,6 +123,7 @@ def test_hostile_names_stay_text(told):
     story = told | {
         "choice": HOSTILE, "reasons": [HOSTILE], "alarms": [HOSTILE], "classes": [HOSTILE],
         "label_next": [HOSTILE], "check_labels": [HOSTILE], "columns": [column],
+        "places": {HOSTILE: HOSTILE},
         "evidence": [told["evidence"][0], {"name": HOSTILE, "said": HOSTILE, "verdict": HOSTILE}],
     }  # fmt: skip
     source = render({"advice": story}, {})

@@ -123,6 +123,18 @@ def test_noisy_labels_are_caught_with_an_honest_precision(name: str, labels: int
     assert doubted.mean() > 0.7
 
 
+def test_where_wrong_labels_are_no_more_than_likely_the_doubted_are_named():
+    dataset, y = loaded("digits")
+    rng = np.random.default_rng(5)
+    kept, wrong = drawn(y, 200, 5), y.copy()
+    flipped = kept & (rng.random(len(y)) < 0.15)
+    wrong[flipped] = (y[flipped] + rng.integers(1, 10, flipped.sum())) % 10
+    told = advised(dataset, kept, wrong)
+    assert "noisy labels" not in told.alarms
+    assert "look wrong, unless classes overlap even there" in told.reasons[-1]
+    assert flipped[np.isin(dataset.ids, told.check_labels)].mean() > 0.7
+
+
 def test_heavy_imbalance_is_caught():
     dataset, y = loaded("cancer")
     rng = np.random.default_rng(3)

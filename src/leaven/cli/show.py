@@ -89,7 +89,7 @@ def show_check(report: Item) -> None:
         )
     say(console, _class_line(data.get("class_counts") or {}))
     if findings:
-        _show_findings(console, findings)
+        _show_findings(console, findings, data.get("places") or {})
     else:
         say(console, "The checks found nothing wrong.")
     if advice:
@@ -125,7 +125,22 @@ def _show_advice(console: Console, advice: Item) -> None:
         ("Labels to check", "check_labels"),
     ):
         if names := advice.get(key):
-            say(console, f"{said}: {', '.join(plain(name) for name in names[:_MANY])}")
+            say(console, f"{said}: {_found(names[:_MANY], advice.get('places') or {})}")
+
+
+def _found(names: Sequence[str], places: Mapping[str, str]) -> str:
+    """The names, or where those lie that are only a digest; a file of all of them is named once.
+
+    >>> _found(["a", "b"], {"a": "x.csv row 7", "b": "x.csv row 2"})
+    'rows 7, 2 of x.csv'
+    >>> _found(["a", "b"], {"a": "x.csv row 7"})
+    'x.csv row 7, b'
+    """
+    told = [plain(places.get(name, name)) for name in names]
+    files = {one.rpartition(" row ")[0] for one in told}
+    if len(files) == 1 < len(told) and (file := files.pop()):
+        return f"rows {', '.join(one.rpartition(' ')[2] for one in told)} of {file}"
+    return ", ".join(told)
 
 
 def _chance(p: float | None) -> str:
@@ -135,7 +150,7 @@ def _chance(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def _show_findings(console: Console, findings: Sequence[Item]) -> None:
+def _show_findings(console: Console, findings: Sequence[Item], places: Mapping[str, str]) -> None:
     table = new_table("", "finding", "count", "examples", "what to do")
     for finding in findings:
         word, style = _SEVERITIES.get(finding["severity"], (finding["severity"], ""))
@@ -143,7 +158,7 @@ def _show_findings(console: Console, findings: Sequence[Item]) -> None:
             word,
             plain(finding["message"]),
             count(finding.get("count") or 0),
-            ", ".join(plain(example) for example in (finding.get("examples") or ())[:3]),
+            _found((finding.get("examples") or ())[:3], places),
             plain(finding.get("advice")),
             style=style,
         )
@@ -236,7 +251,7 @@ def show_predictions(summary: Item) -> None:
         said = f"{records(summary['quarantined'])} could not be read; listed beside the result."
         say(console, said, "yellow")
     if noticed := [f for f in summary["findings"] if f["severity"] != "info"]:
-        _show_findings(console, noticed)
+        _show_findings(console, noticed, {})
 
 
 def show_comparison(comparison: Item) -> None:

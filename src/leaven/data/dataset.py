@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -355,6 +355,20 @@ class Dataset:
             f"{min(a, b)}\x1f{max(a, b)}\x1f{weight!r}"
             for a, b, weight in zip(*ends, weights, strict=True)
         )
+
+    def places(self, ids: Iterable[str]) -> dict[str, str]:
+        """Of records without a name of their own, whose ids say only what is in them: their place.
+
+        A file, or a file and the row there, counted from 1 without the header.
+        """
+        wanted = np.flatnonzero(np.isin(self.ids, list(ids)))
+        made = [p for p in wanted if self.ids[p].startswith(self.content[p][:16])]
+        found = zip(made, *self._origin(np.asarray(made, dtype=np.int64)), strict=True)
+        return {
+            str(self.ids[p]): f"{source} row {row}" if row else str(source)
+            for p, source, row in found
+            if source
+        }
 
     def _origin(self, index: Index) -> tuple[list[Any], list[Any]]:
         """For each record at `index` the file it came from and its row there."""

@@ -60,6 +60,7 @@ def dataset_story(dataset: Dataset, findings: Sequence[Finding]) -> dict[str, An
         "quarantined": dataset.quarantine.num_rows,
         "quarantine_reasons": dict(reasons.most_common()),
         "findings": [asdict(finding) for finding in findings],
+        "places": dataset.places(name for finding in findings for name in finding.examples),
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from leaven.core.wording import count, decimal, many, percent, points, records
 from leaven.learn.evidence import Evidence, evidence
@@ -39,6 +39,7 @@ class Advice:
     classes : those that want labels.
     label_next : ids of unlabelled records to label first.
     check_labels : ids of labelled records whose label is doubted, the surest doubt first.
+    places : where those lie of the named records whose id is made of their content.
     """
 
     choice: str
@@ -51,6 +52,7 @@ class Advice:
     classes: tuple[str, ...] = ()
     label_next: tuple[str, ...] = ()
     check_labels: tuple[str, ...] = ()
+    places: dict[str, str] = field(default_factory=dict)
 
 
 def conclude(found: Measured) -> Advice:
@@ -67,7 +69,7 @@ def conclude(found: Measured) -> Advice:
         regions=found.regions[:10],
         classes=classes,
         label_next=ask[:20] if choice == "label more" else (),
-        check_labels=found.suspects if "noisy labels" in alarms else (),
+        check_labels=found.suspects if found.noisy or found.doubtful else (),
     )
 
 
@@ -220,6 +222,12 @@ def _doubts(found: Measured) -> list[str]:
         said.append(f"a class without labels {share} would not be noticed")
     if found.noise is None:
         said.append("there are too few labels a class to say how many are wrong")
+    elif found.doubtful:
+        said.append(
+            f"of the labels a model is surest about, {percent(found.noise.rate.value, 0)} "
+            f"({_ends(found.noise.rate, 0)}) look wrong, unless classes overlap even there: look "
+            "at those named below before a model learns them"
+        )
     if not said:
         return []
     return [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,11 @@ def advise(
     labels collected so many a class are not taken for a shift. All on samples: at most 2,000
     labelled records and 2,500 unlabelled ones.
     """
+    told = conclude(_measured(dataset, arrays, spec, seed, modality or dataset.modality))
+    return replace(told, places=dataset.places((*told.label_next, *told.check_labels)))
+
+
+def _measured(dataset: Dataset, arrays: Arrays, spec: Spec, seed: int, views: str) -> Measured:
     found = Measured(
         labelled=len(dataset.labelled),
         unlabelled=len(dataset.unlabelled),
@@ -56,10 +62,9 @@ def advise(
         counts=dict(zip(dataset.classes, _counts(dataset), strict=True)),
     )
     if not len(dataset):
-        return conclude(found)
+        return found
     labelled = sample(dataset.labelled, _LABELLED, seed)
     unlabelled = sample(dataset.unlabelled, _UNLABELLED, seed)
-    views = modality or dataset.modality
     features = _features(views, arrays, spec, np.concatenate([labelled, unlabelled]), seed)
     ours, theirs = features[: len(labelled)], features[len(labelled) :]
     y = dataset.targets[labelled]
@@ -69,7 +74,7 @@ def advise(
     if len(dataset.classes) < 2:
         # Nothing is known of any class yet: what lies in the middle of each cluster tells most.
         found.first = _central(dataset, theirs, unlabelled, seed)
-        return conclude(found)
+        return found
     _among_labels(found, dataset, ours, y, seed)
     said, told = cross_fitted(ours, y, theirs, len(dataset.classes), seed)
     noise = label_noise(ours, y, len(dataset.classes), said, seed)
@@ -79,10 +84,9 @@ def advise(
         found.pool_shares = dict(
             zip(dataset.classes, _shares(told, y, len(dataset.classes)).tolist(), strict=True)
         )
-    if min(len(ours), len(theirs)) < _TESTABLE:
-        return conclude(found)
-    _between(found, dataset, features, (labelled, unlabelled), (said, told), seed)
-    return conclude(found)
+    if min(len(ours), len(theirs)) >= _TESTABLE:
+        _between(found, dataset, features, (labelled, unlabelled), (said, told), seed)
+    return found
 
 
 def _counts(dataset: Dataset) -> list[int]:

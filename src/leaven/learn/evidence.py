@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from scipy.stats import binomtest
 
 from leaven.core.wording import count, many, percent, records
-from leaven.learn.measured import NOISE, SMOOTH, SURE, Measured
+from leaven.learn.measured import SMOOTH, SURE, Measured
 
 __all__ = ["Evidence", "evidence"]
 
@@ -120,7 +120,7 @@ def _labels(found: Measured) -> list[Evidence]:
         rate = found.noise.rate
         said = "differ from what a model says where it is surest"
         verdict = "alarm" if found.noisy else "good"
-        if not found.noisy and rate.low > NOISE / 2:
+        if found.doubtful:
             verdict, said = "unsure", said + "; classes overlap, so this is no proof"
         told.append(
             Evidence("wrong labels", said, verdict, rate.value, rate.low, rate.high, n=rate.n)

@@ -10,12 +10,12 @@ from leaven.learn.label_noise import Noise, Share
 from leaven.learn.structure import Tendency
 from leaven.learn.two_samples import ColumnTest, Distance
 
-__all__ = ["NOISE", "SMOOTH", "SURE", "Measured", "Region"]
+__all__ = ["SMOOTH", "SURE", "Measured", "Region"]
 
 SURE = 0.01  # chance of a false alarm of one kind
 _APART = 0.60  # area under the curve from which a difference matters
 _GAP = 0.20  # distance in one column from which a difference matters
-NOISE = 0.10  # wrong labels there are at least, for an alarm
+_NOISE = 0.10  # wrong labels there are at least, for an alarm
 _FLAT = 0.60  # of all disagreement must be left where a model is surest, or the classes overlap
 _HEAVY = 10.0  # records of the largest class for one of the smallest
 SMOOTH = 0.25  # of the way from chance to perfect agreement
@@ -89,7 +89,12 @@ class Measured:
             return None
         rate = self.noise.rate
         flat = rate.value >= _FLAT * self.noise.disagreement
-        return rate.low > NOISE and flat
+        return rate.low > _NOISE and flat
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether labels may well be wrong, or classes overlap even where a model is surest."""
+        return self.noise is not None and not self.noisy and self.noise.rate.low > _NOISE / 2
 
     @property
     def smooth(self) -> float | None:

@@ -57,12 +57,19 @@ def advice(story: View) -> View | None:
         "alarms": [str(name) for name in told.get("alarms") or []][:_MOST_REASONS],
         "reasons": [str(reason) for reason in told.get("reasons") or []][:_MOST_REASONS],
         "classes": [str(name) for name in told.get("classes") or []][:_MOST_IDS],
-        "next": [str(name) for name in told.get("label_next") or []][:_MOST_IDS],
-        "doubted": [str(name) for name in told.get("check_labels") or []][:_MOST_IDS],
+        "next": _named(told, "label_next"),
+        "doubted": _named(told, "check_labels"),
         "rows": rows,
         "chart_title": title,
         "chart": responsive(lambda w: _dots(drawn, title, w)) if drawn else None,
     }
+
+
+def _named(told: View, key: str) -> list[tuple[str, str]]:
+    """Ids of records, each with its place where it has no name of its own."""
+    places = part(told, "places")
+    names = [str(name) for name in told.get(key) or []][:_MOST_IDS]
+    return [(name, str(places.get(name) or "")) for name in names]
 
 
 def _dicts(items: Any) -> list[View]:
