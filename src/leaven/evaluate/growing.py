@@ -13,16 +13,18 @@ from leaven.data.dataset import Dataset
 from leaven.data.splits import unit_numbers
 from leaven.evaluate.curves import Growth, grow
 from leaven.learn.choices.compose import composed
-from leaven.learn.classic_method import ClassicMethod
+from leaven.learn.classic_method import ClassicMethod, Frozen
 from leaven.learn.encoder import ENCODERS, listed, sample
 from leaven.learn.extractor import find_extractor
 from leaven.learn.front import Front
 from leaven.learn.method import METHODS, Problem
+from leaven.learn.out_of_fold import folds, out_of_fold
 from leaven.learn.start import find_start
 
 __all__ = ["QUICK", "grow_dataset", "grow_problem"]
 
-#: A method that can be fitted some hundred times, and is seldom far behind a blend.
+#: A method that can be fitted some hundred times, and is seldom far behind a blend; where its
+#: supervised counterpart is clearly better, that one stands for it.
 QUICK = "poisson-learning"
 _LEAST, _MOST = 8, 4000  # labelled records, and unlabelled ones that a run's curves look at
 
@@ -89,6 +91,8 @@ def grow_dataset(
         names=front.named(dataset.classes),
     )
     _, known = chosen.frozen(problem)
+    if method == "auto":
+        known, chosen = _fitting(known, chosen)
     return grow(
         known, chosen, seed=seed, seconds=seconds, ahead=ahead, worth=worth, units=units[labelled]
     )
@@ -108,8 +112,27 @@ def grow_problem(dataset: Dataset, problem: Problem) -> Growth | None:
     if not len(few):
         method = _method(method.baseline, {})
     _, known = method.frozen(replace(problem, unlabelled=few))
+    known, method = _fitting(known, method)
     units = unit_numbers(dataset)[problem.train]
     return grow(known, method, seed=problem.seed, seconds=None, units=units)
+
+
+def _fitting(known: Frozen, method: ClassicMethod) -> tuple[Frozen, ClassicMethod]:
+    """The method, or its supervised counterpart and what that reads, where it is surely better.
+
+    Asked of labelled records left out: where classes are very unequal, labels that flow from record
+    to record may drown the small ones, and the curve would be of a model that nobody ships.
+    """
+    y = known.targets[: known.labelled]
+    parts = folds(y, known.seed)
+    if not method.unlabelled or not parts:
+        return known, method
+    alone = _method(method.baseline, {})
+    right = [out_of_fold(one, known, parts).argmax(1) == y for one in (method, alone)]
+    gain = right[1].astype(float) - right[0]
+    if gain.mean() <= gain.std(ddof=1) / len(gain) ** 0.5:
+        return known, method
+    return known.among(np.arange(known.labelled), np.zeros(0, np.int64)), alone
 
 
 def _method(name: str, settings: Mapping[str, Any]) -> ClassicMethod:
