@@ -36,15 +36,9 @@ def test_records_that_stand_alone_get_a_blend_on_frozen_features():
     assert "several methods" in text.reason
 
 
-def test_texts_get_a_network_held_against_the_best_supervised_models():
-    many = plan(Recipe(), texts(100), False)
-    assert (many.recipe.method, many.recipe.encoder) == ("freematch", "ngram-bag")
-    assert many.against == "supervised-blend"
-    assert many.steps > 0
-    plain = plan(Recipe(), texts(100), False, plain=True)
-    assert (plain.recipe.method, plain.against) == ("blend", "")
-    assert plan(Recipe(method="freematch"), texts(100), False).against == ""
-    assert plan(Recipe(tune=True), texts(100), False).recipe.method == "blend"
+def test_texts_get_no_network_however_many_labels():
+    many = plan(Recipe(), texts(400), False)
+    assert (many.recipe.method, many.recipe.encoder) == ("blend", "ngram-components")
     alone = plan(Recipe(), texts(100, unlabelled=0), False)
     assert alone.recipe.method == "supervised-blend"
 

@@ -105,7 +105,7 @@ class Experiment:
     @property
     def baseline(self) -> str:
         """Its supervised counterpart, which begins from nothing where the other was pretrained."""
-        return self.plan.against or METHODS[self.recipe.method].baseline
+        return METHODS[self.recipe.method].baseline
 
     @property
     def targets(self) -> npt.NDArray[np.int64]:

@@ -27,7 +27,6 @@ class _Wish:
     labels: int
     steps: int
     why: str
-    against: str = ""
 
 
 #: What a fit without settings takes. A blend needs neither many labels nor steps, and holds what
@@ -37,13 +36,9 @@ _PLAIN = {
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
 }
 _BY_RULES = ("weak-labels", "what rules say of records is learnt beside the labels")
-#: Networks in place of that (`docs/comparison.md` has the figures), from how many labels and steps
-#: on they are worth it, and what they are held against. Of texts without an encoder from elsewhere
-#: a network's supervised counterpart is worse than linear models until labels are in the hundreds.
+#: Networks in place of that, from how many labels and steps on they are worth it. Of texts none is:
+#: see `docs/choice.md`.
 _WISHES = {
-    "text": _Wish(
-        "freematch", 80, 300, "it learns what words mean from all texts", "supervised-blend"
-    ),
     "graph": _Wish("grand", 20, 100, "the graph says of each node what its neighbours are"),
 }
 
@@ -52,14 +47,12 @@ _WISHES = {
 class Plan:
     """A recipe with nothing left to choose, and the sentence that says why.
 
-    `steps` is the fewest a final fit must get for the choice to stand; 0 for any. `against` is the
-    supervised method that it is held against, where that is not its own baseline but a better one.
+    `steps` is the fewest a final fit must get for the choice to stand; 0 for any.
     """
 
     recipe: Recipe
     reason: str
     steps: int = 0
-    against: str = ""
 
 
 def plan(
@@ -82,7 +75,6 @@ def plan(
     if start is not None:
         views = start.front.views.name
     method, reason, steps = recipe.method, f"{recipe.method} was asked for", 0
-    against = ""
     if method == "auto" and recipe.objective:
         raise SettingError("method", "the name of the one whose objective is to change", "auto")
     if method == "auto":
@@ -95,15 +87,13 @@ def plan(
         worth = not plain and not recipe.tune and dataset.votes is None
         if wish is not None and worth and len(dataset.labelled) >= wish.labels:
             method, reason, steps = wish.method, f"{wish.method}: {wish.why}", wish.steps
-            against = wish.against if start is None and not recipe.pretext else ""
     elif dataset.votes is not None and not METHODS[method].reads_votes:
         reading = ", ".join(name for name in METHODS if METHODS[name].reads_votes)
         raise SettingError("method", f"one that reads what rules say: {reading}", method)
     settings = recipe.objective
     if METHODS[method].unlabelled and not len(dataset.unlabelled):
         reason = f"every record has a label, so there is nothing for {method} to learn more from"
-        method, steps, settings = against or METHODS[method].baseline, 0, {}
-        against = ""
+        method, steps, settings = METHODS[method].baseline, 0, {}
     METHODS[method].check(settings | _tuned(method) if recipe.tune else settings)
     if METHODS[method].modalities and views not in METHODS[method].modalities:
         serves = ", ".join(METHODS[method].modalities)
@@ -125,7 +115,7 @@ def plan(
         )
     filled: dict[str, Any] = {"method": method, "encoder": encoder, "modality": dataset.modality}
     filled |= {"objective": settings, "training": suited(recipe.training, encoder)}
-    return Plan(recipe.model_copy(update=filled), reason, steps, against)
+    return Plan(recipe.model_copy(update=filled), reason, steps)
 
 
 def _tuned(method: str) -> dict[str, Setting]:
