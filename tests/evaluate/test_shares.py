@@ -196,6 +196,15 @@ def test_records_that_tell_the_shares_count_before_the_names(share):
     assert ("the records are not" in found.sentence) == (share != 0.5)
 
 
+def test_eight_labels_do_not_overrule_the_names():
+    """That one fit says otherwise of the pool is too often chance."""
+    said = problem(4, 0.9, 4.0)
+    assert estimate_shares(*said, ("spring", "autumn")).estimated[1] > 0.6
+    found = estimate_shares(*said, ("no", "yes"), expected=EXPECTED)
+    assert found.estimated == pytest.approx((0.75, 0.25))
+    assert found.untold
+
+
 def test_names_do_not_count_where_labels_tell_the_shares_themselves():
     left_out, y, pool = problem(50, 0.5)
     kept = np.r_[np.arange(40), np.arange(50, 100)]

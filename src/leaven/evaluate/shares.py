@@ -19,7 +19,8 @@ The estimate is drawn towards the shares that are expected before any record is 
 it strays, or by as much of the difference as is chance (James & Stein 1961), whichever is more.
 Equal shares are expected, and what still differs from them by less than 0.15 in total variation is
 not believed; but where two classes answer a question by yes and no (`class_names.saying_no`), three
-in four are expected to be no. Who knows the shares can give them instead.
+in four are expected to be no, and fewer than ten labels of a class do not overrule the names. Who
+knows the shares can give them instead.
 """
 
 from __future__ import annotations
@@ -190,6 +191,7 @@ def estimate_shares(
     if given is not None:
         return _as_given(labelled, given)
     least = _APART if expected is None else 0.0  # there is nothing special about three in four
+    by_name = expected is not None
     expected = labelled if expected is None else expected
     if drawn_evenly(counts) < _EVENLY:
         return _as_labelled(labelled, "The labels' own shares are taken for those of all records.")
@@ -215,7 +217,7 @@ def estimate_shares(
         _shown(softmax(left_out, axis=1), targets, softmax(asked, axis=1), expected),
     )
     trust *= 1.0 if k == 2 else _OF_SEVERAL
-    if np.abs(middle - expected).sum() / 2 < least:
+    if np.abs(middle - expected).sum() / 2 < least or (by_name and judged.min() < _FEW):
         trust = 0.0
     estimated = np.maximum(expected + trust * (middle - expected), _FLOOR)
     estimated /= estimated.sum()
