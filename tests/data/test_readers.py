@@ -230,6 +230,17 @@ def test_a_record_without_a_name_is_found_by_its_place(tmp_path: Path) -> None:
     assert list(found.values()) == ["one.csv row 1", "two.csv row 2"]
     assert dataset.places(["nobody"]) == {}
     assert Dataset.read(tables, id="key").places(["kone1"]) == {}, "it has a name"
+    for name in ("a/x", "a/y", "b/x", "unlabelled/z"):
+        file = tmp_path / "texts" / f"{name}.txt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"what {name} says")
+    texts = Dataset.read(tmp_path / "texts")
+    assert set(texts.places(texts.ids).values()) == {
+        "a/x.txt",
+        "a/y.txt",
+        "b/x.txt",
+        "unlabelled/z.txt",
+    }
 
 
 def test_a_url_goes_through_fsspec(frame: pd.DataFrame) -> None:

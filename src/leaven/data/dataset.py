@@ -359,16 +359,25 @@ class Dataset:
     def places(self, ids: Iterable[str]) -> dict[str, str]:
         """Of records without a name of their own, whose ids say only what is in them: their place.
 
-        A file, or a file and the row there, counted from 1 without the header.
+        A file or, where it holds several records, a file and the row there, counted from 1 without
+        the header.
         """
         wanted = np.flatnonzero(np.isin(self.ids, list(ids)))
         made = [p for p in wanted if self.ids[p].startswith(self.content[p][:16])]
-        found = zip(made, *self._origin(np.asarray(made, dtype=np.int64)), strict=True)
+        sources, rows = self._origin(np.asarray(made, dtype=np.int64))
+        alone = self._files_of_one()
         return {
-            str(self.ids[p]): f"{source} row {row}" if row else str(source)
-            for p, source, row in found
+            str(self.ids[p]): f"{source} row {row}" if row and source not in alone else str(source)
+            for p, source, row in zip(made, sources, rows, strict=True)
             if source
         }
+
+    def _files_of_one(self) -> set[str]:
+        """Files that hold a single record, as those of a folder of pictures do."""
+        if self.meta is None or "source" not in self.meta.column_names or len(self) < 2:
+            return set()
+        held = self.meta["source"].value_counts().to_pylist()
+        return {one["values"] for one in held if one["counts"] == 1}
 
     def _origin(self, index: Index) -> tuple[list[Any], list[Any]]:
         """For each record at `index` the file it came from and its row there."""
