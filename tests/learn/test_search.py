@@ -256,6 +256,21 @@ def test_trials_are_as_many_as_the_budget_buys_and_stay_so(tmp_path, monkeypatch
         assert "forest" not in slow["members"].split(",")
 
 
+@pytest.mark.parametrize(("labelled", "affords"), [(20, False), (100, True)])
+def test_many_labels_need_one_round_of_folds_and_afford_more(
+    tmp_path, monkeypatch, labelled: int, affords: bool
+):
+    known, _, _ = faint(labelled)
+    everyone = np.arange(labelled)
+    asked = problem(known.features, known.targets, everyone, np.zeros(0, np.int64))
+    costs = {"logistic": 0.01, "ridge": 0.01, "forest": 0.8, "random-forest": 0.01}
+    monkeypatch.setattr(affording, "_costs", lambda names, *_: {n: costs[n] for n in names})
+    recipe = Recipe(method="supervised-blend", budget="100s")
+    with RunFolder(tmp_path / "run") as folder:
+        found = with_members(recipe, asked, 10, folder).objective
+    assert ("forest" in found.get("members", "forest").split(",")) == affords
+
+
 def test_a_tuned_fit_says_so(tmp_path):
     rng = np.random.default_rng(0)
     y = np.arange(40) % 2

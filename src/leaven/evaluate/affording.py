@@ -68,7 +68,7 @@ def _decided(
     asked = composed(blend, recipe.objective)
     tried = asked.tried(asked.frozen(problem)[1])
     prior = asked.contenders(tried)
-    rounds = asked.repeats * _FOLDS + 1
+    rounds = asked.dealt(tried.labelled) * _FOLDS + 1
     others = len(problem.unlabelled) / rounds  # are asked about once for all rounds
     costs = _costs(list(prior), tried, others)
     tunes = recipe.tune and "trials" not in recipe.objective

@@ -160,7 +160,7 @@ class BlendMethod(ClassicMethod):
         said: dict[str, list[Floats]] = {name: [] for name in prior}
         settings: dict[str, dict[str, Setting]] = {}
         rivals = list(prior)
-        for repeat in range(self.repeats if len(y) < _MANY else 1):
+        for repeat in range(self.dealt(len(y))):
             parts = folds(y, known.seed + 1000 * repeat)
             if not parts:
                 break
@@ -179,6 +179,10 @@ class BlendMethod(ClassicMethod):
             rivals = [name for name in rivals if name in weights]
         chosen = {name: one for name, one in settings.items() if one}
         return replace(_evidence(said, y, prior), settings=chosen)
+
+    def dealt(self, labelled: int) -> int:
+        """How often the folds are dealt for so many labelled records."""
+        return self.repeats if labelled < _MANY else 1
 
     def names(self, known: Frozen) -> list[str]:
         """The members, those that read unlabelled records only where the blend does.

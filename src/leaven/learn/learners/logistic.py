@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,9 @@ class _Scaled(LogisticRegression):  # type: ignore[misc]  # scikit-learn ships n
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Any:
         self.scale_ = float(np.sqrt((X**2).sum(1).mean())) or 1.0
-        super().fit(X / self.scale_, y, sample_weight)
+        with warnings.catch_warnings():  # a label or two a class are enough here
+            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
+            super().fit(X / self.scale_, y, sample_weight)
         self.coef_: Any = self.coef_ / self.scale_
         return self
 

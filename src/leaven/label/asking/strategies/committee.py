@@ -5,7 +5,6 @@ Where nobody brings a committee, `bagged` makes one of the labelled records.
 
 from __future__ import annotations
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 
@@ -163,9 +162,7 @@ def taught(x: Numbers, y: Index, classes: int, times: Index | None = None) -> Me
     present = np.unique(y[seen])
     model = LEARNERS["logistic"].estimator(seed=0) if len(present) > 1 else None
     if model is not None:
-        with warnings.catch_warnings():  # a label or two a class are enough here
-            warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
-            model.fit(np.asarray(x, np.float64)[seen], y[seen], weight)
+        model.fit(np.asarray(x, np.float64)[seen], y[seen], weight)
 
     def said(rows: Numbers) -> Numbers:
         found = np.zeros((len(rows), classes))
