@@ -30,8 +30,8 @@ _SHORT = 4  # steps, where only sameness is asked
 _LONG = 40  # steps, where something must be learnt
 #: Steps of pretexts whose features are clearly better after fewer already, or only after more.
 _SUITED = {
-    "byol": 80, "cola": 20, "mae": 20, "jigsaw": 120, "masked-language": 120, "next-token": 120, "span": 120,
-    "ts2vec": 20, "next-sentence": 240,
+    "cola": 20, "mae": 20, "ts2vec": 20, "byol": 80, "jigsaw": 120, "masked-language": 120,
+    "next-token": 120, "span": 120, "next-sentence": 240,
 }  # fmt: skip
 _SEEN, _HELD = 256, 128
 _FEW = 16  # records of a batch, where it is only asked whether there can be one
