@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 __all__ = [
     "Column",
@@ -365,18 +366,20 @@ class Dataset:
         wanted = np.flatnonzero(np.isin(self.ids, list(ids)))
         made = [p for p in wanted if self.ids[p].startswith(self.content[p][:16])]
         sources, rows = self._origin(np.asarray(made, dtype=np.int64))
-        alone = self._files_of_one()
+        alone = self._of_one_record(sources)
         return {
             str(self.ids[p]): f"{source} row {row}" if row and source not in alone else str(source)
             for p, source, row in zip(made, sources, rows, strict=True)
             if source
         }
 
-    def _files_of_one(self) -> set[str]:
-        """Files that hold a single record, as those of a folder of pictures do."""
+    def _of_one_record(self, sources: Sequence[str]) -> set[str]:
+        """Which of these files hold a single record, as those of a folder of pictures do."""
         if self.meta is None or "source" not in self.meta.column_names or len(self) < 2:
             return set()
-        held = self.meta["source"].value_counts().to_pylist()
+        every = self.meta["source"]
+        asked = every.filter(pc.is_in(every, pa.array(set(sources), every.type)))
+        held = asked.value_counts().to_pylist()
         return {one["values"] for one in held if one["counts"] == 1}
 
     def _origin(self, index: Index) -> tuple[list[Any], list[Any]]:

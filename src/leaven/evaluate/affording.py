@@ -91,8 +91,8 @@ def _decided(
 def affordable(costs: Mapping[str, float], prior: Mapping[str, float], seconds: float) -> list[str]:
     """The candidates, in their order, that one round of fits in `seconds` can hold.
 
-    `costs` are seconds of a fit. Who promises most by its cost comes first; the cheapest
-    supervised one takes part whatever it costs.
+    `costs` are seconds of a fit. Who promises most comes first; the cheapest supervised
+    one takes part whatever it costs.
 
     >>> costs = {"logistic": 0.1, "forest": 0.5, "poisson-learning": 2.0}
     >>> affordable(costs, {"logistic": 1, "forest": 2, "poisson-learning": 5}, 1.0)

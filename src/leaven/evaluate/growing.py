@@ -92,7 +92,7 @@ def grow_dataset(
     )
     _, known = chosen.frozen(problem)
     if method == "auto":
-        known, chosen = _fitting(known, chosen)
+        known, chosen = _or_supervised(known, chosen)
     return grow(
         known, chosen, seed=seed, seconds=seconds, ahead=ahead, worth=worth, units=units[labelled]
     )
@@ -112,12 +112,12 @@ def grow_problem(dataset: Dataset, problem: Problem) -> Growth | None:
     if not len(few):
         method = _method(method.baseline, {})
     _, known = method.frozen(replace(problem, unlabelled=few))
-    known, method = _fitting(known, method)
+    known, method = _or_supervised(known, method)
     units = unit_numbers(dataset)[problem.train]
     return grow(known, method, seed=problem.seed, seconds=None, units=units)
 
 
-def _fitting(known: Frozen, method: ClassicMethod) -> tuple[Frozen, ClassicMethod]:
+def _or_supervised(known: Frozen, method: ClassicMethod) -> tuple[Frozen, ClassicMethod]:
     """The method, or its supervised counterpart and what that reads, where it is surely better.
 
     Asked of labelled records left out: where classes are very unequal, labels that flow from record

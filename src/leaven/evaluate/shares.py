@@ -190,8 +190,8 @@ def estimate_shares(
     labelled = counts / max(counts.sum(), 1)
     if given is not None:
         return _as_given(labelled, given)
-    least = _APART if expected is None else 0.0  # there is nothing special about three in four
     by_name = expected is not None
+    least = 0.0 if by_name else _APART  # there is nothing special about three in four
     expected = labelled if expected is None else expected
     if drawn_evenly(counts) < _EVENLY:
         return _as_labelled(labelled, "The labels' own shares are taken for those of all records.")

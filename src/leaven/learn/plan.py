@@ -36,8 +36,8 @@ _PLAIN = {
     "graph": ("correct-smooth", "what a linear model says is mended and smoothed along the edges"),
 }
 _BY_RULES = ("weak-labels", "what rules say of records is learnt beside the labels")
-#: Networks in place of that, from how many labels and steps on they are worth it. Of texts none is:
-#: see `docs/choice.md`.
+#: Networks in place of that, from how many labels and steps on they are worth it. Of texts none is
+#: taken: what it gains on some it loses on others (`docs/choice.md` has the figures).
 _WISHES = {
     "graph": _Wish("grand", 20, 100, "the graph says of each node what its neighbours are"),
 }
